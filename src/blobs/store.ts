@@ -1,0 +1,54 @@
+/** Ports of the bytes: originals by digest, variants by key. Drivers: `disk-*.ts` here, S3 in a later issue. */
+import type { Readable } from 'node:stream'
+import type { Digest, VariantKey } from '../core/ids.ts'
+import type { Variant } from '../core/variant.ts'
+
+/** Bytes received but not yet part of the store. Unreachable for readers until `publish`. */
+export interface Staged extends AsyncDisposable {
+  readonly digest: Digest
+  readonly bytes: number
+  /** A local file with the bytes, for the prober; valid until disposed. */
+  readonly path: string
+  /** Moves the bytes under their digest; durable (file and folder synced) when it resolves. Publishing what exists is success. */
+  publish(): Promise<void>
+  /** Removes what was staged and not published. After `publish` it only cleans up. Never throws. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Inclusive byte positions, both within the original. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+export interface OriginalStore {
+  /**
+   * Receives a stream: bounded by `maxBytes`, hashed while it passes, written to a temporary file and synced.
+   * @throws AppError `too-large` past `maxBytes`, `busy` when the disk is full; nothing is left behind.
+   */
+  stage(source: AsyncIterable<Uint8Array>, maxBytes: number, signal: AbortSignal): Promise<Staged>
+  /** Size in bytes, or undefined when absent. */
+  size(digest: Digest): Promise<number | undefined>
+  /** A local file with the original's bytes for a renderer; on a remote store a temporary copy, gone when disposed.
+   *  @throws AppError `internal` when the bytes are missing. */
+  open(digest: Digest, signal: AbortSignal): Promise<LocalFile>
+  /** @throws AppError `internal` when the bytes are missing. The caller has checked `range` against the size. */
+  read(digest: Digest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>
+  /** Removing what is absent is no error. The caller holds the digest's lock and has checked that nothing refers to it. */
+  remove(digest: Digest): Promise<void>
+}
+
+export interface LocalFile extends AsyncDisposable {
+  readonly path: string
+}
+
+export interface VariantStore {
+  /** The variant whole and checked against its SHA-256, or undefined: absent, cut short and rotten are all a miss. */
+  find(key: VariantKey): Promise<Variant | undefined>
+  /** Stores a variant; whole or absent after a crash. May evict others to stay in the byte budget. */
+  put(key: VariantKey, variant: Variant): Promise<void>
+  /** Notes a use, so that eviction by last use sees hits that a nearer tier answered. Cheap; may be lost. */
+  touch(key: VariantKey): void
+  /** Removes every variant of an original; returns how many. */
+  removeOf(digest: Digest): Promise<number>
+}

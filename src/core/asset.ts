@@ -1,0 +1,54 @@
+/** Assets and originals as the domain sees them, and the legal moves in an asset's life. */
+import type { AssetId, Digest, OwnerId } from './ids.ts'
+import type { ImageFacts } from './image.ts'
+
+export const VISIBILITIES = ['public', 'private'] as const
+export type Visibility = (typeof VISIBILITIES)[number]
+
+/** Coordinates in degrees, WGS 84. */
+export interface Location {
+  readonly latitude: number
+  readonly longitude: number
+}
+
+/** What a caller may say about an asset, at upload or later. */
+export interface AssetDetails {
+  readonly filename: string | null
+  readonly title: string | null
+  readonly description: string | null
+  readonly visibility: Visibility
+  readonly tags: readonly string[]
+  readonly location: Location | null
+  /** ISO 8601 instant. */
+  readonly takenAt: string | null
+}
+
+export interface Asset extends AssetDetails {
+  readonly id: AssetId
+  readonly ownerId: OwnerId
+  readonly digest: Digest
+  /** Size of the original in bytes. */
+  readonly bytes: number
+  readonly facts: ImageFacts
+  readonly createdAt: Date
+  readonly updatedAt: Date
+  /** Set from the soft delete until restore or the hard delete; null while live. */
+  readonly deletedAt: Date | null
+}
+
+/** live → deleted (hidden, may be restored) → purged (row gone, reference no longer counted). */
+export type AssetState = 'live' | 'deleted'
+export const assetState = (asset: Pick<Asset, 'deletedAt'>): AssetState => (asset.deletedAt ? 'deleted' : 'live')
+
+/**
+ * What delivery has to know of a hash. `deleted`: assets existed and were public, none is live (410).
+ * `private`: live, but no live asset is public (404 unless signed).
+ */
+export interface DeliverySubject {
+  readonly digest: Digest
+  readonly access: 'public' | 'private' | 'deleted'
+  /** Owner of the oldest live asset; for the event row. */
+  readonly ownerId: OwnerId
+  readonly bytes: number
+  readonly facts: ImageFacts
+}

@@ -1,0 +1,59 @@
+/**
+ * Branded identifiers and their only makers. A raw string from outside becomes one of these at the edge or is refused there.
+ */
+import { randomBytes } from 'node:crypto'
+import { AppError } from './errors.ts'
+
+declare const brand: unique symbol
+type Brand<T, Name extends string> = T & { readonly [brand]: Name }
+
+/** SHA-256 of an original's bytes: 64 lower-case hexadecimal digits. */
+export type Digest = Brand<string, 'Digest'>
+/** One owner's reference to an original. */
+export type AssetId = Brand<string, 'AssetId'>
+/** Who owns assets: the account behind an API key. */
+export type OwnerId = Brand<string, 'OwnerId'>
+/** `<digest>/<recipe and canonical transform>`: names one variant's bytes, safe as a file path and as an object key. */
+export type VariantKey = Brand<string, 'VariantKey'>
+
+const DIGEST = /^[0-9a-f]{64}$/
+const ASSET_ID = /^a_[0-9A-Za-z_-]{22}$/
+const OWNER_ID = /^[a-z0-9][a-z0-9_.-]{0,63}$/
+
+export const isDigest = (text: string): text is Digest => DIGEST.test(text)
+
+/** @throws AppError `bad-request` naming the text when it is not 64 lower-case hexadecimal digits. */
+export const parseDigest = (text: string): Digest => {
+  if (!isDigest(text))
+    throw new AppError('bad-request', `not a SHA-256 in 64 lower-case hex digits: ${quote(text)}`)
+  return text
+}
+
+export const isAssetId = (text: string): text is AssetId => ASSET_ID.test(text)
+
+/** @throws AppError `not-found`: an id of the wrong shape names nothing. */
+export const parseAssetId = (text: string): AssetId => {
+  if (!isAssetId(text)) throw new AppError('not-found', `no asset ${quote(text)}`)
+  return text
+}
+
+/** A new random asset id: 128 bits in 22 base64url characters, so that ids can be neither guessed nor enumerated. */
+export const newAssetId = (): AssetId => `a_${randomBytes(16).toString('base64url')}` as AssetId
+
+/** @throws AppError `bad-request` unless 1–64 characters of `a-z 0-9 _ . -`, the first a letter or digit. */
+export const parseOwnerId = (text: string): OwnerId => {
+  if (!OWNER_ID.test(text)) throw new AppError('bad-request', `not an owner id: ${quote(text)}`)
+  return text as OwnerId
+}
+
+/** `name` is canonical text made by our own code: `[a-z0-9.,_-]` only, at most 200 characters (file systems stop at 255). */
+export const variantKey = (digest: Digest, name: string): VariantKey => `${digest}/${name}` as VariantKey
+
+/** A key read back from a directory listing or an object listing; undefined when it was not ours. */
+export const parseVariantKey = (text: string): VariantKey | undefined =>
+  /^[0-9a-f]{64}\/[a-z0-9.,_-]{1,200}$/.test(text) ? (text as VariantKey) : undefined
+
+export const digestOf = (key: VariantKey): Digest => key.slice(0, 64) as Digest
+
+/** Text from outside, quoted for a message: bounded, so that an error never echoes a megabyte. */
+export const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
