@@ -24,8 +24,7 @@ export const isDigest = (text: string): text is Digest => DIGEST.test(text)
 
 /** @throws AppError `bad-request` naming the text when it is not 64 lower-case hexadecimal digits. */
 export const parseDigest = (text: string): Digest => {
-  if (!isDigest(text))
-    throw new AppError('bad-request', `not a SHA-256 in 64 lower-case hex digits: ${quote(text)}`)
+  if (!isDigest(text)) throw new AppError('bad-request', `not a SHA-256 in 64 lower-case hex digits: ${quote(text)}`)
   return text
 }
 

@@ -1,0 +1,59 @@
+/** AppError → `application/problem+json` (RFC 9457). The only place where kinds meet status codes. */
+import { STATUS_CODES } from 'node:http'
+import { AppError, type ErrorKind } from '../core/errors.ts'
+
+const STATUS = {
+  'bad-request': 400,
+  unauthorized: 401,
+  forbidden: 403,
+  'not-found': 404,
+  conflict: 409,
+  gone: 410,
+  'too-large': 413,
+  'unsupported-type': 415,
+  range: 416,
+  undecodable: 422,
+  unprocessable: 422,
+  'rate-limited': 429,
+  internal: 500,
+  busy: 503,
+} as const satisfies Record<ErrorKind, number>
+
+export interface Problem {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** JSON text of the RFC 9457 members; `instance` is the request id, to find the log line by. */
+  readonly body: string
+}
+
+/** `error` may be anything thrown: what is not an AppError is a fault of ours, told without its inside. */
+export const toProblem = (error: unknown, requestId: string): Problem => {
+  const known = error instanceof AppError ? error : new AppError('internal', 'something went wrong on our side')
+  const status = STATUS[known.kind]
+  const retryAfter = known.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined)
+  return {
+    status,
+    headers: {
+      'Content-Type': 'application/problem+json',
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      'X-Request-Id': requestId,
+      ...(status === 401 && { 'WWW-Authenticate': 'Bearer realm="oriel"' }),
+      ...(retryAfter !== undefined && { 'Retry-After': String(retryAfter) }),
+      ...known.headers,
+    },
+    body: JSON.stringify({
+      type: `urn:oriel:problem:${known.kind}`,
+      title: STATUS_CODES[status] ?? 'Error',
+      status,
+      detail: known.message,
+      instance: requestId,
+    }),
+  }
+}
+
+/** The same as a fetch Response, for Hono's handlers. */
+export const problemResponse = (error: unknown, requestId: string): Response => {
+  const { status, headers, body } = toProblem(error, requestId)
+  return new Response(body, { status, headers })
+}
