@@ -1,0 +1,129 @@
+/**
+ * Every environment variable Oriel reads, with its default: the one place where they are named. `readConfig` judges all of
+ * them at once; a name that starts with ORIEL_ and is not here is a fault too, because it is a setting somebody believes in.
+ */
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import { z } from 'zod'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+const DAY_SECONDS = 24 * 60 * 60
+
+const SIZE_UNITS = { '': 1, K: KIB, M: MIB, G: GIB } as const
+
+/** A number of bytes, with an optional K, M or G (powers of 1024). */
+const bytes = (fallback: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}[KMG]?$/i, 'a number of bytes, such as 1048576, 64M or 10G')
+    .transform((text) => {
+      const unit = /[KMG]$/i.exec(text)?.[0].toUpperCase() ?? ''
+      return Number.parseInt(text, 10) * SIZE_UNITS[unit as keyof typeof SIZE_UNITS]
+    })
+    .default(fallback)
+
+const whole = (fallback: number, min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/, 'a whole number')
+    .transform(Number)
+    .pipe(z.number().min(min).max(max))
+    .default(fallback)
+
+const choice = <const T extends readonly [string, ...string[]]>(values: T, fallback: T[number]) =>
+  z.enum(values).default(fallback as never)
+
+const webAddress = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''))
+
+/** Shortest secret accepted from the environment: 16 characters, so that none can be guessed on the wire in a lifetime. */
+const MIN_SECRET_CHARS = 16
+
+/** `kid:secret` pairs, comma-separated; the first signs, all verify. */
+const signingKeys = z.string().transform((text, context) =>
+  text.split(',').map((pair) => {
+    const [, kid, secret] = /^\s*([A-Za-z0-9_.-]{1,32}):([\x21-\x2b\x2d-\x7e]+)\s*$/.exec(pair) ?? []
+    if (!kid || !secret || secret.length < MIN_SECRET_CHARS)
+      context.addIssue(`pairs kid:secret, comma-separated, each secret ${MIN_SECRET_CHARS} characters or more`)
+    return { kid: kid ?? '', secret: secret ?? '' }
+  }),
+)
+
+/** What a later version will accept; until then a value is refused, not ignored. */
+const notYet = (engine: string) =>
+  z.undefined({ error: `this version has only the embedded engine (${engine}); unset the variable` }).optional()
+
+const VARIABLES = z.strictObject({
+  PORT: whole(3000, 0, 65_535).describe('port to listen on; 0 takes a free one'),
+  HOST: z.string().min(1).default('0.0.0.0').describe('address to listen on'),
+  ORIEL_DATA: z
+    .string()
+    .min(1)
+    .default('./data')
+    .transform((path) => resolve(path))
+    .describe('folder of all state'),
+  ORIEL_ADMIN_KEY: z
+    .string()
+    .min(MIN_SECRET_CHARS, `${MIN_SECRET_CHARS} characters or more`)
+    .optional()
+    .describe('admin key; else one is made at first start and kept in ORIEL_DATA/admin-key'),
+  ORIEL_SIGNING_KEYS: signingKeys
+    .optional()
+    .describe('kid:secret,… ; else made at first start, in ORIEL_DATA/signing-keys'),
+  ORIEL_PUBLIC_URL: webAddress.optional().describe('prefix of the URLs handed out; else they are relative'),
+  ORIEL_LOG_LEVEL: choice(['fatal', 'error', 'warn', 'info', 'debug', 'silent'], 'info').describe('pino level'),
+  ORIEL_TRUST_PROXY: choice(['0', '1'], '0').describe(
+    '1: believe the last X-Forwarded-For entry (you run a proxy in front)',
+  ),
+  ORIEL_DEFAULT_VISIBILITY: choice(['public', 'private'], 'public').describe('of an upload that does not say'),
+
+  ORIEL_MAX_UPLOAD: bytes(100 * MIB).describe('largest single-shot upload'),
+  ORIEL_MAX_PIXELS: whole(100_000_000, 1, 1_000_000_000).describe(
+    'largest picture accepted, width × height of one page',
+  ),
+  ORIEL_MAX_UPLOADS_AT_ONCE: whole(64, 1, 10_000).describe('uploads being received; more are told to retry'),
+  ORIEL_RESTORE_SECONDS: whole(7 * DAY_SECONDS, 0, 3650 * DAY_SECONDS).describe('grace between delete and removal'),
+
+  ORIEL_RENDERERS: whole(Math.min(availableParallelism(), 16), 1, 64).describe(
+    'renderer processes; default one a core',
+  ),
+  ORIEL_RENDER_DEADLINE_MS: whole(30_000, 100, 600_000).describe('a render that takes longer is killed'),
+  ORIEL_RENDER_QUEUE: whole(256, 0, 100_000).describe('renders waiting; more are told to retry'),
+  ORIEL_MEMORY_CACHE: bytes(64 * MIB).describe('hot variants in memory'),
+  ORIEL_VARIANT_BUDGET: bytes(10 * GIB).describe('variants on disk; the least recently used go first'),
+
+  ORIEL_ANALYTICS: choice(['on', 'off'], 'on').describe('off: no event is recorded'),
+  ORIEL_CLICKHOUSE: webAddress.optional().describe('a ClickHouse server; else the embedded engine'),
+  ORIEL_SPOOL_BUDGET: bytes(GIB).describe('events waiting on disk; over it new ones are dropped and counted'),
+
+  ORIEL_BLOBS: notYet('disk'),
+  ORIEL_DATABASE: notYet('SQLite'),
+  ORIEL_REDIS: notYet('in process'),
+})
+
+export type Config = Readonly<z.output<typeof VARIABLES>>
+
+/** Names and meanings, for `docs/CONFIGURATION.md` and its test. */
+export const VARIABLE_NOTES: readonly { readonly name: string; readonly note: string }[] = Object.entries(
+  VARIABLES.shape,
+).flatMap(([name, schema]) => (schema.description ? [{ name, note: schema.description }] : []))
+
+/**
+ * @param env the process's environment; an empty value counts as unset.
+ * @returns the whole configuration, defaults filled in.
+ * @throws Error whose message lists every fault, one a line.
+ */
+export const readConfig = (env: Readonly<Record<string, string | undefined>>): Config => {
+  const ours = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => value && (name in VARIABLES.shape || name.startsWith('ORIEL_'))),
+  )
+  const parsed = VARIABLES.safeParse(ours)
+  if (parsed.success) return Object.freeze(parsed.data)
+  const faults = parsed.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((name) => `${name}: no such variable`)
+      : [`${issue.path.join('.')}: ${issue.message}`],
+  )
+  throw new Error(`invalid configuration\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
+}
