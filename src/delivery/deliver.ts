@@ -1,0 +1,69 @@
+/**
+ * The read path. A URL and the client's headers become one variant: admitted, negotiated, planned, then found in a tier or
+ * rendered. No HTTP here but the words of negotiation; no SQL, no pixels.
+ */
+import { type Digest, type VariantKey, variantKey } from '../core/ids.ts'
+import type { RenderPlan } from '../core/render-plan.ts'
+import { type Admitted, admit } from './admission.ts'
+import { matchesEtag, variantEtag } from './headers.ts'
+import type { NegotiatedClass } from './negotiate.ts'
+import type { Obtained, Wanted } from './obtain.ts'
+import type { VariantRoute } from './route.ts'
+import type { StrangerBudget } from './stranger-budget.ts'
+import type { KnownSubject, Subjects } from './subjects.ts'
+
+export interface DeliverPorts {
+  readonly subjects: Pick<Subjects, 'find'>
+  readonly classify: Classify
+  readonly plan: (route: VariantRoute, klass: NegotiatedClass, known: Admitted) => { plan: RenderPlan; name: string }
+  readonly obtain: (wanted: Wanted, signal: AbortSignal) => Promise<Obtained>
+  readonly strangers: StrangerBudget
+}
+
+/** A request header by its lower-case name. */
+export type HeaderReader = (name: string) => string | undefined
+
+export type Classify = (route: VariantRoute, subject: Admitted, header: HeaderReader) => NegotiatedClass
+
+export interface Decided {
+  readonly known: KnownSubject
+  readonly subject: Admitted
+  readonly klass: NegotiatedClass
+  readonly key: VariantKey
+}
+
+export type Delivery = Decided &
+  ({ readonly kind: 'not-modified'; readonly etag: string } | ({ readonly kind: 'bytes' } & Obtained))
+
+/** @throws AppError as `admit`, `plan` and `obtain` do; 404 and 410 also when the asset went while it was being rendered. */
+export const createDeliver =
+  (ports: DeliverPorts) =>
+  async (route: VariantRoute, header: HeaderReader, signal: AbortSignal): Promise<Delivery> => {
+    const known = await ports.subjects.find(route.digest)
+    const subject = admit(known.subject, route.digest, route.grant.trusted)
+    const klass = ports.classify(route, subject, header)
+    const { plan, name } = ports.plan(route, klass, subject)
+    const key = variantKey(route.digest, name)
+    const decided = { known, subject, klass, key }
+
+    const ifNoneMatch = header('if-none-match')
+    const etag = variantEtag(key, 0)
+    if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) return { ...decided, kind: 'not-modified', etag }
+
+    const spend = () => {
+      if (!route.grant.trusted) ports.strangers.spend(route.digest, plan, performance.now())
+    }
+    const obtained = await ports.obtain({ subject, key, plan, admit: spend }, signal)
+    await stillAdmitted(ports.subjects, known, route.digest, route.grant.trusted)
+    return { ...decided, kind: 'bytes', ...obtained }
+  }
+
+/** A delete that returned while we rendered must win: what it hid is not served any more (CONTRACT §7.4). */
+const stillAdmitted = async (
+  subjects: Pick<Subjects, 'find'>,
+  known: KnownSubject,
+  digest: Digest,
+  trusted: boolean,
+): Promise<void> => {
+  if (!known.current) admit((await subjects.find(digest)).subject, digest, trusted)
+}

@@ -1,0 +1,117 @@
+/** `GET|HEAD /i/{hash}/original` and `/info.json`: the bytes as they were uploaded, whole or a range; and their public facts. */
+import type { ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
+import type { OriginalStore } from '../blobs/store.ts'
+import { MEDIA_TYPE } from '../core/image.ts'
+import type { Admitted } from './admission.ts'
+import type { HeaderReader } from './deliver.ts'
+import {
+  cacheControl,
+  type FlatHeaders,
+  type Freshness,
+  matchesEtag,
+  openHeaders,
+  originalEtag,
+  originalHeaders,
+} from './headers.ts'
+import { parseRange } from './range.ts'
+
+export interface Sent {
+  readonly status: number
+  readonly bytes: number
+}
+
+export interface Exchange {
+  readonly method: string
+  readonly header: HeaderReader
+  readonly response: ServerResponse
+  readonly freshness: Freshness
+  readonly nowSeconds: number
+  readonly signal: AbortSignal
+}
+
+/** Facts change with visibility, never with time; an hour keeps caches from telling of a deleted image for long. */
+const INFO_MAX_AGE_SECONDS = 3_600
+
+const validators = (etag: string, control: string): FlatHeaders => [
+  'Cache-Control',
+  control,
+  'ETag',
+  etag,
+  ...openHeaders(),
+]
+
+/** Streams the original. @throws AppError `range`, before anything was written. */
+export const sendOriginal = async (
+  originals: Pick<OriginalStore, 'read'>,
+  subject: Admitted,
+  exchange: Exchange,
+): Promise<Sent> => {
+  const { method, header, response, signal } = exchange
+  const etag = originalEtag(subject.digest)
+  const shared = [
+    ...validators(etag, cacheControl(exchange.freshness, exchange.nowSeconds)),
+    'Cache-Status',
+    'oriel-store; hit',
+  ]
+  const ifNoneMatch = header('if-none-match')
+  if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
+    response.writeHead(304, shared).end()
+    return { status: 304, bytes: 0 }
+  }
+  // RFC 9110 §14.2: Range is defined for GET only.
+  const range = method === 'GET' ? parseRange(header('range'), header('if-range'), etag, subject.bytes) : undefined
+  const length = range ? range.end - range.start + 1 : subject.bytes
+  const status = range ? 206 : 200
+  const headers = [
+    ...shared,
+    ...originalHeaders(subject.digest, MEDIA_TYPE[subject.facts.format]),
+    'Content-Length',
+    String(length),
+    ...(range ? ['Content-Range', `bytes ${range.start}-${range.end}/${subject.bytes}`] : []),
+  ]
+  if (method === 'HEAD') {
+    response.writeHead(200, headers).end()
+    return { status: 200, bytes: 0 }
+  }
+  const body = await originals.read(subject.digest, range, signal)
+  response.writeHead(status, headers)
+  await pipeline(body, response, { signal })
+  return { status, bytes: length }
+}
+
+/** Public facts only: nothing an owner wrote, no name, no place. */
+export const sendInfo = (subject: Admitted, exchange: Exchange): Sent => {
+  const { method, header, response, freshness } = exchange
+  const etag = `"info-${subject.digest.slice(0, 32)}"`
+  const control = `${freshness.shared ? 'public' : 'private'}, max-age=${INFO_MAX_AGE_SECONDS}`
+  const ifNoneMatch = header('if-none-match')
+  if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
+    response.writeHead(304, [...validators(etag, control)]).end()
+    return { status: 304, bytes: 0 }
+  }
+  const { facts } = subject
+  const body = Buffer.from(
+    JSON.stringify({
+      hash: subject.digest,
+      width: facts.width,
+      height: facts.height,
+      format: facts.format,
+      media_type: MEDIA_TYPE[facts.format],
+      bytes: subject.bytes,
+      pages: facts.pages,
+      animated: facts.animated,
+      has_alpha: facts.hasAlpha,
+      aspect_ratio: Number((facts.width / facts.height).toFixed(4)),
+    }),
+  )
+  response.writeHead(200, [
+    ...validators(etag, control),
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    String(body.byteLength),
+  ])
+  response.end(method === 'HEAD' ? undefined : body)
+  return { status: 200, bytes: method === 'HEAD' ? 0 : body.byteLength }
+}

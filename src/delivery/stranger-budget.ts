@@ -1,0 +1,43 @@
+/**
+ * How many *free-form* variants a stranger may have rendered of one original. Sizes and most options of an unsigned URL
+ * come from closed sets; a crop rectangle and a colour do not, so each original has a token bucket for those.
+ * Signed URLs are not counted: their options are the signer's own.
+ */
+import { LRUCache } from 'lru-cache'
+import { AppError } from '../core/errors.ts'
+import type { Digest } from '../core/ids.ts'
+import type { RenderPlan } from '../core/render-plan.ts'
+
+/** A page with a few hundred hand-made crops renders at once; a loop over rectangles is slowed to one render in 2 s. */
+const BURST = 500
+const REFILL_PER_SECOND = 0.5
+/** 50 bytes each: 5 MB. Forgetting the least recent one refills its bucket, which the render queue then still bounds. */
+const MAX_BUCKETS = 100_000
+
+interface Bucket {
+  tokens: number
+  atMs: number
+}
+
+export interface StrangerBudget {
+  /** @throws AppError `rate-limited` when the original's bucket is empty. Call only for a render, not for a cached answer. */
+  spend(digest: Digest, plan: RenderPlan, nowMs: number): void
+}
+
+export const createStrangerBudget = (): StrangerBudget => {
+  const buckets = new LRUCache<Digest, Bucket>({ max: MAX_BUCKETS })
+  return {
+    spend(digest, plan, nowMs) {
+      if (!plan.crop && !plan.background) return
+      const bucket = buckets.get(digest) ?? { tokens: BURST, atMs: nowMs }
+      bucket.tokens = Math.min(BURST, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * REFILL_PER_SECOND)
+      bucket.atMs = nowMs
+      buckets.set(digest, bucket)
+      if (bucket.tokens < 1)
+        throw new AppError('rate-limited', 'too many different crops and colours of this image without a signature', {
+          retryAfterSeconds: Math.ceil((1 - bucket.tokens) / REFILL_PER_SECOND),
+        })
+      bucket.tokens -= 1
+    },
+  }
+}

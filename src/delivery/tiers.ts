@@ -1,0 +1,113 @@
+/** Where a variant may already be: memory over the store, as decorators of one port (anchors, habit 5). */
+import { LRUCache } from 'lru-cache'
+import type { VariantStore } from '../blobs/store.ts'
+import type { CacheTier } from '../core/event.ts'
+import type { VariantKey } from '../core/ids.ts'
+import type { Variant } from '../core/variant.ts'
+
+export interface Found {
+  readonly variant: Variant
+  readonly tier: Extract<CacheTier, 'memory' | 'disk'>
+}
+
+export interface VariantTiers {
+  /** Memory only, without I/O: what the hot path asks. */
+  peek(key: VariantKey): Variant | undefined
+  /** Nearest first; a hit further away is brought near. A store that fails is a miss, counted: a cache never breaks an answer. */
+  find(key: VariantKey): Promise<Found | undefined>
+  /** Into memory at once, into the store behind the answer; a failure there is counted, the answer stands. */
+  put(key: VariantKey, variant: Variant): void
+  /** Resolves when the writes that `put` began have ended. */
+  settled(): Promise<void>
+  readonly stats: { memoryBytes: number; memoryEntries: number; storeFaults: number; writing: number }
+}
+
+export interface TierOptions {
+  /** Budget of the memory tier in bytes; one variant may take up to an eighth of it. */
+  readonly memoryBytes: number
+  readonly onFault: (error: unknown, doing: string) => void
+}
+
+/** What an entry costs beside its bytes: facts, key, map slots (measured ~600 B on Node 26). */
+const ENTRY_OVERHEAD_BYTES = 600
+
+/** A hit tells the store that the variant is in use at most this often: eviction by last use needs minutes, not hits. */
+const TOUCH_EVERY_MS = 60_000
+
+/** Writes under way; past this a variant is served but not stored, so that a slow disk cannot fill the memory. */
+const MAX_WRITING = 256
+
+interface Entry {
+  readonly variant: Variant
+  touchedAt: number
+}
+
+export const createTiers = (store: VariantStore, options: TierOptions): VariantTiers => {
+  const memory = new LRUCache<VariantKey, Entry>({
+    maxSize: Math.max(options.memoryBytes, 1),
+    maxEntrySize: Math.max(Math.floor(options.memoryBytes / 8), 1),
+    sizeCalculation: (entry) => entry.variant.bytes.byteLength + ENTRY_OVERHEAD_BYTES,
+  })
+  const writing = new Map<VariantKey, { readonly variant: Variant; readonly done: Promise<void> }>()
+  let storeFaults = 0
+
+  const fault = (error: unknown, doing: string): void => {
+    storeFaults += 1
+    options.onFault(error, doing)
+  }
+
+  const remember = (key: VariantKey, variant: Variant): void => {
+    memory.set(key, { variant, touchedAt: performance.now() })
+  }
+
+  const write = (key: VariantKey, variant: Variant): void => {
+    if (writing.size >= MAX_WRITING) {
+      fault(new Error('too many variant writes under way'), `storing ${key}`)
+      return
+    }
+    const done = store
+      .put(key, variant)
+      .catch((error: unknown) => fault(error, `storing ${key}`))
+      .finally(() => writing.delete(key))
+    writing.set(key, { variant, done })
+  }
+
+  const peek = (key: VariantKey): Variant | undefined => {
+    const entry = memory.get(key)
+    if (!entry) return undefined
+    const now = performance.now()
+    if (now - entry.touchedAt > TOUCH_EVERY_MS) {
+      entry.touchedAt = now
+      store.touch(key)
+    }
+    return entry.variant
+  }
+
+  return {
+    peek,
+    async find(key) {
+      // What is being written is too large for memory, or was pushed out of it a moment ago.
+      const near = peek(key) ?? writing.get(key)?.variant
+      if (near) return { variant: near, tier: 'memory' }
+      const far = await store.find(key).catch((error: unknown) => fault(error, `reading ${key}`))
+      if (!far) return undefined
+      remember(key, far)
+      return { variant: far, tier: 'disk' }
+    },
+    put(key, variant) {
+      remember(key, variant)
+      write(key, variant)
+    },
+    async settled() {
+      await Promise.all([...writing.values()].map((write) => write.done))
+    },
+    get stats() {
+      return {
+        memoryBytes: memory.calculatedSize,
+        memoryEntries: memory.size,
+        storeFaults,
+        writing: writing.size,
+      }
+    },
+  }
+}

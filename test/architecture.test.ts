@@ -1,0 +1,88 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+/** Import only your own folder or a lower rank (anchors §5a); siblings of one rank meet in `core` and in ports. */
+const RANK: Readonly<Record<string, number>> = {
+  core: 0,
+  http: 1,
+  telemetry: 1,
+  imaging: 2,
+  blobs: 2,
+  metadata: 2,
+  coordination: 2,
+  delivery: 3,
+  ingest: 3,
+  library: 3,
+  lifecycle: 3,
+  analytics: 3,
+  ui: 3,
+  config: 4,
+  app: 5,
+  banner: 5,
+  'first-start': 5,
+  compose: 5,
+  main: 6,
+}
+
+/** Files that are drivers: only their own folder and the composition root may name them. */
+const DRIVERS = [/^blobs\/disk-/, /^metadata\/sqlite/, /^coordination\/in-process/, /^imaging\/pool/]
+
+/** Rank 3 areas may use each other's ports: types that say what one needs of the other. */
+const PORT = /-port\.ts$/
+
+const ROOT = new URL('..', import.meta.url).pathname
+const files = globSync('src/**/*.ts', { cwd: ROOT }).sort()
+const areaOf = (path: string): string => path.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+
+const importsOf = (file: string): readonly string[] =>
+  [...readFileSync(join(ROOT, file), 'utf8').matchAll(/from '(\.[^']+)'/g)].map((match) =>
+    relative(ROOT, join(ROOT, dirname(file), match[1] ?? '')).replace(/^src\//, ''),
+  )
+
+describe('architecture', () => {
+  it('imports only go down the ranks', () => {
+    const wrong = files.flatMap((file) => {
+      const from = areaOf(file.replace(/^src\//, ''))
+      return importsOf(file).flatMap((path) => {
+        const to = areaOf(path)
+        if (from === to || PORT.test(path)) return []
+        const [mine, theirs] = [RANK[from], RANK[to]]
+        if (mine === undefined || theirs === undefined)
+          return [`${file}: no rank for ${mine === undefined ? from : to}`]
+        const tables = to === 'config' && /^config\/(ladder|presets)\.ts$/.test(path)
+        return theirs < mine || tables || mine >= 5 ? [] : [`${file} imports ${path}`]
+      })
+    })
+    expect(wrong).toEqual([])
+  })
+
+  it('only the composition root names a driver', () => {
+    const wrong = files.flatMap((file) =>
+      importsOf(file)
+        .filter((path) => DRIVERS.some((driver) => driver.test(path)))
+        .filter((path) => areaOf(path) !== areaOf(file.replace(/^src\//, '')) && !file.endsWith('compose.ts'))
+        .map((path) => `${file} imports ${path}`),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  it.for([
+    ['sharp', /^src\/imaging\//],
+    ['kysely', /^src\/(metadata|compose)/],
+    ['node:sqlite', /^src\/metadata\//],
+    ['@clickhouse/client', /^src\/analytics\//],
+    ['chdb', /^src\/analytics\//],
+    ['prom-client', /^src\/(telemetry\.ts|http\/ops\.ts)/],
+  ] as const)('only its own area knows %s', ([library, allowed]) => {
+    const users = files.filter((file) => readFileSync(join(ROOT, file), 'utf8').includes(`from '${library}'`))
+    expect(users.filter((file) => !allowed.test(file))).toEqual([])
+  })
+
+  it('no source file outgrows one idea', () => {
+    const long = files
+      .map((file) => [file, readFileSync(join(ROOT, file), 'utf8').split('\n').length] as const)
+      .filter(([, lines]) => lines > 250)
+    expect(long).toEqual([])
+  })
+})

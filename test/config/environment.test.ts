@@ -1,0 +1,51 @@
+import { resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readConfig } from '../../config/environment.ts'
+
+describe('configuration', () => {
+  it('needs nothing set', () => {
+    const config = readConfig({})
+    expect(config.PORT).toBe(3000)
+    expect(config.ORIEL_DATA).toBe(resolve('./data'))
+  })
+
+  it('reports every fault at once, by name', () => {
+    const faulty = {
+      PORT: 'x',
+      ORIEL_MAX_UPLOAD: '5X',
+      ORIEL_TYPO: '1',
+      ORIEL_REDIS: 'redis://x',
+      ORIEL_ADMIN_KEY: 'short',
+    }
+    expect(() => readConfig(faulty)).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(
+          /(?=[\s\S]*PORT:)(?=[\s\S]*MAX_UPLOAD:)(?=[\s\S]*ORIEL_TYPO: no such)(?=[\s\S]*REDIS:)(?=[\s\S]*ADMIN_KEY:)/,
+        ),
+      }),
+    )
+  })
+
+  it('never repeats a secret in a fault', () => {
+    expect(() => readConfig({ ORIEL_SIGNING_KEYS: 'k1:hunter2' })).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining('hunter2') }),
+    )
+  })
+
+  it.for([
+    ['1024', 1024],
+    ['64M', 64 * 1024 ** 2],
+    ['2g', 2 * 1024 ** 3],
+  ] as const)('reads %s as %d bytes', ([text, bytes]) => {
+    expect(readConfig({ ORIEL_MEMORY_CACHE: text }).ORIEL_MEMORY_CACHE).toBe(bytes)
+  })
+
+  it('takes several signing keys, the first to sign with', () => {
+    const keys = readConfig({ ORIEL_SIGNING_KEYS: 'new:0123456789abcdef, old:fedcba9876543210' }).ORIEL_SIGNING_KEYS
+    expect(keys?.map((key) => key.kid)).toEqual(['new', 'old'])
+  })
+
+  it('counts an empty value as unset', () => {
+    expect(readConfig({ PORT: '' }).PORT).toBe(3000)
+  })
+})
