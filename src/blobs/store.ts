@@ -38,6 +38,18 @@ export interface OriginalStore {
   remove(digest: Digest): Promise<void>
 }
 
+/** One stored original as a listing shows it. */
+export interface StoredOriginal {
+  readonly digest: Digest
+  readonly bytes: number
+  readonly storedAt: Date
+}
+
+export interface OriginalLister {
+  /** Every original in the store, in no order. What comes or goes meanwhile may be seen or missed. Constant memory. */
+  list(): AsyncIterable<StoredOriginal>
+}
+
 export interface LocalFile extends AsyncDisposable {
   readonly path: string
 }

@@ -1,0 +1,84 @@
+/** Originals as files named by their SHA-256: `<folder>/originals/ab/cd/<digest>`. A name exists only once its bytes are on the disk. */
+import { createReadStream } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { AppError } from '../core/errors.ts'
+import { type Digest, isDigest } from '../core/ids.ts'
+import { asStoreError, emptyFolder, ensureFolder, errorCode, statIfAny, syncFolder, walkFiles } from './folders.ts'
+import { stageFile } from './staging.ts'
+import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
+
+/**
+ * Opens the store under `folder` (made if missing) and removes what an earlier process left half-received.
+ * One process owns the folder. 256 × 256 leaf folders: 100 M originals are 1,500 names a folder.
+ */
+export const openDiskOriginals = async (folder: string): Promise<OriginalStore & OriginalLister> => {
+  const root = join(folder, 'originals')
+  await ensureFolder(root)
+  const staging = await emptyFolder(folder, 'staging')
+  const known = new Set<string>()
+  const pathOf = (digest: Digest) => join(leafOf(root, digest), digest)
+
+  const publish = async (path: string, digest: Digest): Promise<void> => {
+    const leaf = leafOf(root, digest)
+    try {
+      if (!known.has(leaf)) await ensureFolder(leaf)
+      known.add(leaf)
+      // rename(2) over an existing original replaces equal bytes by equal bytes, atomically: also the cure of a rotten file.
+      await rename(path, join(leaf, digest))
+      await syncFolder(leaf)
+    } catch (error) {
+      throw asStoreError(error)
+    }
+  }
+
+  return {
+    stage: async (source, maxBytes, signal): Promise<Staged> => {
+      const file = await stageFile(staging, source, maxBytes, signal)
+      let moved = false
+      return {
+        ...file,
+        publish: async () => {
+          if (!moved) await publish(file.path, file.digest)
+          moved = true
+        },
+        [Symbol.asyncDispose]: async () => {
+          if (!moved) await rm(file.path, { force: true }).catch(() => undefined)
+        },
+      }
+    },
+    size: async (digest) => (await statIfAny(pathOf(digest)))?.size,
+    open: async (digest) => {
+      if (!(await statIfAny(pathOf(digest)))) throw missing(digest)
+      return { path: pathOf(digest), [Symbol.asyncDispose]: async () => undefined }
+    },
+    read: (digest, range, signal) => readFrom(pathOf(digest), digest, range, signal),
+    remove: (digest) => rm(pathOf(digest), { force: true }),
+    list: () => listOriginals(root),
+  }
+}
+
+const leafOf = (root: string, digest: Digest): string => join(root, digest.slice(0, 2), digest.slice(2, 4))
+
+const missing = (digest: Digest, cause?: unknown): AppError =>
+  new AppError('internal', `the bytes of ${digest} are missing`, { cause })
+
+/** Opened before it is answered, so that a missing file is an error of this call and not of a stream half-sent. */
+const readFrom = async (
+  path: string,
+  digest: Digest,
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+): Promise<Readable> => {
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    throw errorCode(error) === 'ENOENT' ? missing(digest, error) : error
+  })
+  return createReadStream(path, { fd: handle, signal, ...(range && { start: range.start, end: range.end }) })
+}
+
+async function* listOriginals(root: string): AsyncGenerator<StoredOriginal> {
+  for await (const file of walkFiles(root)) {
+    if (isDigest(file.name)) yield { digest: file.name, bytes: file.bytes, storedAt: file.modifiedAt }
+  }
+}
