@@ -1,0 +1,83 @@
+/** Leases and change notices for one process: queues and callbacks in memory. */
+import type { Digest } from '../core/ids.ts'
+import type { ChangeNotices, Lease, Locker } from './coordination.ts'
+
+/** First come, first served per name. A freed name is handed over, so that a newcomer cannot slip in before those who wait. */
+export const createInProcessLocker = (): Locker => {
+  const queues = new Map<string, Set<() => void>>()
+  let token = 0
+
+  const release = (name: string) => {
+    const queue = queues.get(name)
+    const [next] = queue ?? []
+    if (!queue || !next) {
+      queues.delete(name)
+      return
+    }
+    queue.delete(next)
+    next()
+  }
+
+  const grant = (name: string): Lease => {
+    let held = true
+    token += 1
+    return {
+      token,
+      [Symbol.asyncDispose]: async () => {
+        if (held) release(name)
+        held = false
+      },
+    }
+  }
+
+  return {
+    acquire: async (name, signal) => {
+      signal.throwIfAborted()
+      const queue = queues.get(name)
+      if (!queue) {
+        queues.set(name, new Set())
+        return grant(name)
+      }
+      await takeTurn(queue, signal)
+      return grant(name)
+    },
+  }
+}
+
+const takeTurn = (queue: Set<() => void>, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const turn = () => {
+      signal.removeEventListener('abort', leave)
+      resolve()
+    }
+    const leave = () => {
+      queue.delete(turn)
+      reject(signal.reason)
+    }
+    queue.add(turn)
+    signal.addEventListener('abort', leave, { once: true })
+  })
+
+/** Subscribers are told one after the other, before `publish` resolves. One that throws hinders no other; then `publish` rejects. */
+export const createInProcessNotices = (): ChangeNotices => {
+  const listeners = new Set<(digest: Digest) => void>()
+  return {
+    publish: async (digest) => {
+      const faults: unknown[] = []
+      for (const listener of listeners) {
+        try {
+          listener(digest)
+        } catch (error) {
+          faults.push(error)
+        }
+      }
+      if (faults.length > 0) throw new AggregateError(faults, `a subscriber failed on the change of ${digest}`)
+    },
+    subscribe: (listener) => {
+      // Wrapped, so that one function subscribed twice is two subscriptions.
+      const own = (digest: Digest) => listener(digest)
+      listeners.add(own)
+      return () => void listeners.delete(own)
+    },
+  }
+}
