@@ -41,13 +41,15 @@ export type AssetState = 'live' | 'deleted'
 export const assetState = (asset: Pick<Asset, 'deletedAt'>): AssetState => (asset.deletedAt ? 'deleted' : 'live')
 
 /**
- * What delivery has to know of a hash. `deleted`: assets existed and were public, none is live (410).
- * `private`: live, but no live asset is public (404 unless signed).
+ * What delivery has to know of a hash. `public`: some live asset is public. `private`: live, but no live asset is public
+ * (404 unless signed). `deleted`: assets existed, none is live (410; see `wasPublic`).
  */
 export interface DeliverySubject {
   readonly digest: Digest
   readonly access: 'public' | 'private' | 'deleted'
-  /** Owner of the oldest live asset; for the event row. */
+  /** With `deleted`: one of them was public, so a stranger may be told 410. Else only a signed request is; others get 404. */
+  readonly wasPublic: boolean
+  /** Owner of the oldest live public asset, else of the oldest live one; for the event row. */
   readonly ownerId: OwnerId
   readonly bytes: number
   readonly facts: ImageFacts

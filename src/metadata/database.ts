@@ -1,0 +1,18 @@
+/** Port of the rows: look-ups that are safe on the event loop, searches and transactions that are not done on it. */
+import type { Kysely, Transaction } from 'kysely'
+import type { Schema } from './schema.ts'
+
+/** What every query function takes: a reader or the transaction it is part of. */
+export type Queries = Kysely<Schema>
+
+export interface Metadata extends AsyncDisposable {
+  /** Point look-ups by an index, microseconds each: they may run on the event loop. Sees what was committed before. */
+  readonly read: Queries
+  /** Pages that may have to scan: never on the event loop. Sees what was committed before. */
+  readonly search: Queries
+  /**
+   * Runs `work` alone against all other transactions; durable when it resolves, without effect when it rejects.
+   * @throws what `work` throws; AppError `busy` when the disk is full.
+   */
+  transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T>
+}

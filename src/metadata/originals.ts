@@ -1,0 +1,96 @@
+/** Rows of originals: the facts of every hash whose bytes are in the store. */
+import type { Location } from '../core/asset.ts'
+import type { Digest } from '../core/ids.ts'
+import type { ImageFacts } from '../core/image.ts'
+import type { Queries } from './database.ts'
+import { FACT_COLUMNS, toFacts, toLocation } from './rows.ts'
+
+export interface OriginalRecord {
+  readonly digest: Digest
+  readonly bytes: number
+  readonly facts: ImageFacts
+  /** From the file's EXIF, for its owners' eyes only. */
+  readonly takenAt: string | null
+  readonly location: Location | null
+  readonly camera: string | null
+}
+
+/** What is known of a hash; undefined when its bytes are not in the store. One look-up by primary key. */
+export const findOriginal = async (queries: Queries, digest: Digest): Promise<OriginalRecord | undefined> => {
+  const row = await queries
+    .selectFrom('originals')
+    .select([...FACT_COLUMNS, 'bytes', 'taken_at', 'latitude', 'longitude', 'camera'])
+    .where('digest', '=', digest)
+    .executeTakeFirst()
+  return (
+    row && {
+      digest,
+      bytes: row.bytes,
+      facts: toFacts(row),
+      takenAt: row.taken_at,
+      location: toLocation(row),
+      camera: row.camera,
+    }
+  )
+}
+
+/** Adds those that are not there yet. */
+export const insertOriginals = async (transaction: Queries, originals: readonly OriginalRecord[]): Promise<void> => {
+  const now = Date.now()
+  await transaction
+    .insertInto('originals')
+    .values(
+      originals.map(({ digest, bytes, facts, takenAt, location, camera }) => ({
+        digest,
+        bytes,
+        format: facts.format,
+        width: facts.width,
+        height: facts.height,
+        orientation: facts.orientation,
+        pages: facts.pages,
+        animated: facts.animated ? 1 : 0,
+        has_alpha: facts.hasAlpha ? 1 : 0,
+        colour_space: facts.colourSpace,
+        has_profile: facts.hasProfile ? 1 : 0,
+        taken_at: takenAt,
+        latitude: location?.latitude ?? null,
+        longitude: location?.longitude ?? null,
+        camera,
+        created_at: now,
+      })),
+    )
+    .onConflict((conflict) => conflict.column('digest').doNothing())
+    .execute()
+}
+
+/** The given digests that have no row. At most a few hundred at once: they are bound one by one. */
+export const withoutRow = async (queries: Queries, digests: readonly Digest[]): Promise<readonly Digest[]> => {
+  if (digests.length === 0) return []
+  const rows = await queries.selectFrom('originals').select('digest').where('digest', 'in', digests).execute()
+  const known = new Set(rows.map((row) => row.digest))
+  return digests.filter((digest) => !known.has(digest))
+}
+
+/** Removes the row unless some asset, live or in grace, still refers to it. Answers whether it is gone. */
+export const removeOriginalIfUnreferenced = async (transaction: Queries, digest: Digest): Promise<boolean> => {
+  const referring = await transaction
+    .selectFrom('assets')
+    .select('id')
+    .where('digest', '=', digest)
+    .limit(1)
+    .executeTakeFirst()
+  if (referring) return false
+  await transaction.deleteFrom('originals').where('digest', '=', digest).execute()
+  return true
+}
+
+/** The reference count of CONTRACT §7: live assets of the hash. Counted, never stored: see `schema.ts`. */
+export const countReferences = async (queries: Queries, digest: Digest): Promise<number> => {
+  const { count } = await queries
+    .selectFrom('assets')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('digest', '=', digest)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}

@@ -1,0 +1,87 @@
+/** The tables as Kysely sees them. Neutral types only (text, integer, real), so that PostgreSQL can hold the same rows. */
+
+/** Epoch milliseconds. */
+type Instant = number
+/** 0 or 1. */
+type Flag = number
+
+export interface OriginalsTable {
+  readonly digest: string
+  readonly bytes: number
+  readonly format: string
+  readonly width: number
+  readonly height: number
+  readonly orientation: number
+  readonly pages: number
+  readonly animated: Flag
+  readonly has_alpha: Flag
+  readonly colour_space: string
+  readonly has_profile: Flag
+  /** What the file itself says: kept with the bytes, so that a later upload of the same bytes needs no probe. */
+  readonly taken_at: string | null
+  readonly latitude: number | null
+  readonly longitude: number | null
+  readonly camera: string | null
+  readonly created_at: Instant
+}
+
+/**
+ * The reference count of an original is the number of its rows here with `deleted_at` null. It is counted, by an index,
+ * where it is asked for, and not kept in a column: a derived count cannot drift from the rows.
+ */
+export interface AssetsTable {
+  readonly id: string
+  readonly owner: string
+  readonly digest: string
+  readonly filename: string | null
+  readonly title: string | null
+  readonly description: string | null
+  readonly visibility: string
+  /** JSON array of strings. */
+  readonly tags: string
+  readonly latitude: number | null
+  readonly longitude: number | null
+  readonly taken_at: string | null
+  /** Copies of the original's immutable facts, so that pages by size and format are one index range of this table. */
+  readonly bytes: number
+  readonly format: string
+  readonly created_at: Instant
+  readonly updated_at: Instant
+  readonly deleted_at: Instant | null
+}
+
+export interface IdempotencyTable {
+  readonly owner: string
+  readonly key: string
+  /** SHA-256 of what was asked; another body under the same key is refused. */
+  readonly fingerprint: string
+  readonly asset_id: string
+  readonly deduplicated: Flag
+  readonly created_at: Instant
+}
+
+export interface ApiKeysTable {
+  /** SHA-256 of the key; the key itself is nowhere. */
+  readonly hash: string
+  readonly id: string
+  readonly owner: string
+  readonly name: string
+  readonly created_at: Instant
+  readonly revoked_at: Instant | null
+}
+
+/** One row per change of an asset, written in the transaction that makes it; `seq` is made by the database and only grows. */
+export interface ChangesTable {
+  readonly owner: string
+  readonly asset_id: string
+  readonly kind: string
+  readonly at: Instant
+}
+
+export interface Schema {
+  readonly originals: OriginalsTable
+  readonly assets: AssetsTable
+  readonly idempotency: IdempotencyTable
+  readonly api_keys: ApiKeysTable
+  readonly changes: ChangesTable
+}

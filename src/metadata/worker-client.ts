@@ -1,0 +1,65 @@
+/** The main thread's end of a SQLite worker: requests out, replies matched by number, and a dead thread fails every caller. */
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { AppError } from '../core/errors.ts'
+import type { ExecuteResult } from './sqlite-connection.ts'
+import type { WorkerOptions, WorkerReply, WorkerRequest } from './sqlite-worker.ts'
+
+/** SQLITE_FULL (sqlite.org/rescode.html): the disk has no room for the log. Extended codes keep it in the low byte. */
+const SQLITE_FULL = 13
+const FULL_RETRY_SECONDS = 60
+
+export interface SqliteWorker {
+  /** @throws AppError `busy` when the disk is full, `internal` for what SQLite refused or when the thread has died. */
+  execute(sql: string, parameters: readonly unknown[]): Promise<ExecuteResult>
+  close(): Promise<void>
+}
+
+/** Resolves once the thread has opened (and, as the writer, migrated) the database. @throws what opening threw. */
+export const startSqliteWorker = async (options: WorkerOptions): Promise<SqliteWorker> => {
+  const worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { workerData: options })
+  const waiting = new Map<number, PromiseWithResolvers<ExecuteResult>>()
+  let sent = 0
+  let dead: Error | undefined
+
+  const die = (cause: Error) => {
+    dead ??= cause
+    for (const call of waiting.values()) call.reject(new AppError('internal', 'the database thread died', { cause }))
+    waiting.clear()
+  }
+  // Ready, or the error event, which once() turns into a rejection.
+  await once(worker, 'message')
+  worker.on('message', (reply: WorkerReply | 'closed') => {
+    if (reply === 'closed') return
+    const call = waiting.get(reply.id)
+    waiting.delete(reply.id)
+    if ('result' in reply) call?.resolve(reply.result)
+    else call?.reject(asAppError(reply.error))
+  })
+  worker.on('error', (error) => die(error instanceof Error ? error : new Error(String(error))))
+  worker.on('exit', (code) => die(new Error(`exit code ${code}`)))
+
+  return {
+    execute: (sql, parameters) => {
+      if (dead) return Promise.reject(new AppError('internal', 'the database thread died', { cause: dead }))
+      const call = Promise.withResolvers<ExecuteResult>()
+      sent += 1
+      waiting.set(sent, call)
+      worker.postMessage({ id: sent, sql, parameters } satisfies WorkerRequest)
+      return call.promise
+    },
+    close: async () => {
+      if (dead) return
+      const exited = once(worker, 'exit')
+      worker.postMessage('close')
+      await exited
+    },
+  }
+}
+
+const asAppError = ({ message, errcode }: { readonly message: string; readonly errcode: number }): AppError => {
+  const cause = new Error(`SQLite error ${errcode}: ${message}`)
+  return (errcode & 0xff) === SQLITE_FULL
+    ? new AppError('busy', 'the disk is full', { cause, retryAfterSeconds: FULL_RETRY_SECONDS })
+    : new AppError('internal', 'the database refused a statement', { cause })
+}
