@@ -1,0 +1,17 @@
+/** What the library needs of the rest. */
+import type { ChangeNotices } from '../coordination/coordination.ts'
+import type { AssetUrls, DescribeAsset } from '../http/asset-document.ts'
+import type { Guards } from '../http/principal.ts'
+import type { Metadata } from '../metadata/database.ts'
+
+export interface LibraryDeps {
+  readonly metadata: Metadata
+  readonly notices: ChangeNotices
+  readonly guards: Guards
+  readonly describe: DescribeAsset
+  readonly urls: AssetUrls
+  /** Widths served without a signature, ascending. */
+  readonly ladder: readonly number[]
+  /** Names of the presets that delivery knows. */
+  readonly presets: ReadonlySet<string>
+}

@@ -1,0 +1,101 @@
+/** Ready URLs and markup for one asset: a preset's signed URL, a `srcset`, a `<picture>`. */
+import { createRoute, z } from '@hono/zod-openapi'
+import { AppError } from '../core/errors.ts'
+import { parseAssetId, quote } from '../core/ids.ts'
+import { OUTPUT_FORMATS } from '../core/image.ts'
+import { imgElement, stepsFor } from '../http/asset-document.ts'
+import { problems, type Router } from '../http/context.ts'
+import { AssetIdParam, liveAsset, readableAsset } from '../http/own-asset.ts'
+import { findAsset } from '../metadata/assets.ts'
+import type { LibraryDeps } from './ports.ts'
+
+/** More candidates than any ladder needs, and few enough to sign in a millisecond. */
+const MAX_SIZES = 32
+const MAX_WIDTH = 8192
+
+const base = { tags: ['assets'], security: [{ bearer: [] }] }
+const Format = z.enum(['auto', ...OUTPUT_FORMATS]).default('auto')
+
+const presetRoute = createRoute({
+  ...base,
+  method: 'get',
+  path: '/{id}/variants/{preset}',
+  summary: 'A signed URL of a named preset',
+  request: {
+    params: AssetIdParam.extend({ preset: z.string().max(64) }),
+    query: z.object({ format: Format }),
+  },
+  responses: {
+    200: {
+      description: 'the URL',
+      content: { 'application/json': { schema: z.object({ url: z.string(), expires_at: z.string() }) } },
+    },
+    ...problems(400, 401, 404, 410),
+  },
+})
+
+const srcsetRoute = createRoute({
+  ...base,
+  method: 'get',
+  path: '/{id}/srcset',
+  summary: 'A ready srcset, <img> and <picture>',
+  request: {
+    params: AssetIdParam,
+    query: z.object({
+      sizes: z
+        .string()
+        .regex(/^\d{1,4}(,\d{1,4})*$/, 'widths in pixels, comma-separated')
+        .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
+        .pipe(z.array(z.int().min(1).max(MAX_WIDTH)).max(MAX_SIZES))
+        .optional()
+        .openapi({ type: 'string', example: '320,640,1280', description: 'default: the whole ladder' }),
+      format: Format,
+    }),
+  },
+  responses: {
+    200: {
+      description: 'text to paste into a page',
+      content: {
+        'application/json': { schema: z.object({ srcset: z.string(), img: z.string(), picture: z.string() }) },
+      },
+    },
+    ...problems(400, 401, 404, 410),
+  },
+})
+
+export const mountVariants = (routes: Router, { metadata, guards, urls, ladder, presets }: LibraryDeps): void => {
+  routes.openapi({ ...presetRoute, middleware: guards.caller }, async (c) => {
+    const { id: text, preset } = c.req.valid('param')
+    const id = parseAssetId(text)
+    const asset = liveAsset(readableAsset(await findAsset(metadata.read, id), id, c.get('principal')))
+    if (!presets.has(preset)) throw new AppError('not-found', `no preset ${quote(preset)}`)
+    const { url, expiresAt } = urls.signed(asset, `@${preset}.${c.req.valid('query').format}`)
+    return c.json({ url, expires_at: expiresAt.toISOString() }, 200)
+  })
+
+  routes.openapi({ ...srcsetRoute, middleware: guards.caller }, async (c) => {
+    const id = parseAssetId(c.req.valid('param').id)
+    const { sizes = ladder, format } = c.req.valid('query')
+    const asset = liveAsset(readableAsset(await findAsset(metadata.read, id), id, c.get('principal')))
+    // A width off the ladder needs a signature to be served as it is.
+    const urlOf = (width: number, as: string) => {
+      const tail = `${width}x.${as}`
+      return ladder.includes(width) ? urls.ready(asset, tail) : urls.signed(asset, tail).url
+    }
+    const srcsetAs = (as: string) =>
+      stepsFor(asset.facts.width, sizes)
+        .map(({ asked, width }) => `${urlOf(asked, as)} ${width}w`)
+        .join(', ')
+    const shown = sizes.at(-1) ?? asset.facts.width
+    const srcset = srcsetAs(format)
+    const img = imgElement(asset, urlOf(shown, format), srcset, shown)
+    const sources = (['avif', 'webp'] as const).map(
+      (as) => `<source type="image/${as}" srcset="${escaped(srcsetAs(as))}">`,
+    )
+    const fallback = imgElement(asset, urlOf(shown, 'jpeg'), srcsetAs('jpeg'), shown)
+    return c.json({ srcset, img, picture: `<picture>${sources.join('')}${fallback}</picture>` }, 200)
+  })
+}
+
+/** URLs hold no quotes or angle brackets; only the ampersand of their queries means something in an attribute. */
+const escaped = (text: string): string => text.replaceAll('&', '&amp;')
