@@ -1,0 +1,142 @@
+/** The collector: under a lease, from time to time, purges what is past its grace and bytes that no row knows. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { OriginalLister } from '../blobs/store.ts'
+import type { Locker } from '../coordination/coordination.ts'
+import type { Digest } from '../core/ids.ts'
+import { findPastGrace } from '../metadata/assets.ts'
+import type { Metadata } from '../metadata/database.ts'
+import { dropExpiredIdempotency } from '../metadata/idempotency.ts'
+import { withoutRow } from '../metadata/originals.ts'
+import type { Purging } from './purge.ts'
+
+/** Rows looked at in one go: each purge is a transaction of its own, so a batch holds nobody up. */
+const BATCH = 200
+
+export interface CollectorPorts {
+  readonly metadata: Metadata
+  readonly originals: OriginalLister
+  readonly purging: Purging
+  readonly locker: Locker
+  /** Told of a sweep that failed; the next one tries again. */
+  readonly onFault: (error: unknown) => void
+}
+
+export interface CollectorOptions {
+  readonly graceMs: number
+  /** Between two sweeps for what is past its grace. */
+  readonly sweepIntervalMs: number
+  /** Between two walks over all originals for bytes without a row; the first is at start. */
+  readonly scanIntervalMs: number
+}
+
+export interface CollectorStats {
+  sweeps: number
+  scans: number
+  purged: number
+  originalsRemoved: number
+  orphansRemoved: number
+  idempotencyDropped: number
+  faults: number
+}
+
+export interface Collector extends AsyncDisposable {
+  readonly stats: Readonly<CollectorStats>
+  /** Purges all that is past its grace, now. */
+  sweep(signal: AbortSignal): Promise<void>
+  /** Removes all bytes without a row that are older than the grace, now. */
+  scan(signal: AbortSignal): Promise<void>
+  /** Sweeps and scans on schedule, from now until disposed. */
+  start(): void
+}
+
+export const createCollector = (ports: CollectorPorts, options: CollectorOptions): Collector => {
+  const stats: CollectorStats = {
+    sweeps: 0,
+    scans: 0,
+    purged: 0,
+    originalsRemoved: 0,
+    orphansRemoved: 0,
+    idempotencyDropped: 0,
+    faults: 0,
+  }
+  const stop = new AbortController()
+  let running: readonly Promise<void>[] = []
+
+  const sweep = async (signal: AbortSignal): Promise<void> => {
+    await using _lease = await ports.locker.acquire('collect:sweep', signal)
+    await sweepPastGrace(ports, options.graceMs, stats, signal)
+    const dropped = await ports.metadata.transaction((transaction) => dropExpiredIdempotency(transaction, new Date()))
+    stats.idempotencyDropped += dropped
+    stats.sweeps += 1
+  }
+  const scan = async (signal: AbortSignal): Promise<void> => {
+    await using _lease = await ports.locker.acquire('collect:scan', signal)
+    await scanOrphans(ports, options.graceMs, stats, signal)
+    stats.scans += 1
+  }
+  const repeat = async (work: (signal: AbortSignal) => Promise<void>, intervalMs: number): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await work(stop.signal).catch((error: unknown) => {
+        if (stop.signal.aborted) return
+        stats.faults += 1
+        ports.onFault(error)
+      })
+      await sleep(intervalMs, undefined, { signal: stop.signal, ref: false }).catch(() => undefined)
+    }
+  }
+
+  return {
+    stats,
+    sweep,
+    scan,
+    start: () => {
+      running = [repeat(sweep, options.sweepIntervalMs), repeat(scan, options.scanIntervalMs)]
+    },
+    [Symbol.asyncDispose]: async () => {
+      stop.abort()
+      await Promise.all(running)
+    },
+  }
+}
+
+const sweepPastGrace = async (
+  { metadata, purging }: CollectorPorts,
+  graceMs: number,
+  stats: CollectorStats,
+  signal: AbortSignal,
+): Promise<void> => {
+  const deletedBefore = new Date(Date.now() - graceMs)
+  for (;;) {
+    const due = await findPastGrace(metadata.search, deletedBefore, BATCH)
+    for (const asset of due) {
+      signal.throwIfAborted()
+      const outcome = await purging.purge(asset, deletedBefore, signal)
+      if (outcome !== 'kept') stats.purged += 1
+      if (outcome === 'last') stats.originalsRemoved += 1
+    }
+    if (due.length < BATCH) return
+  }
+}
+
+const scanOrphans = async (
+  { metadata, originals, purging }: CollectorPorts,
+  graceMs: number,
+  stats: CollectorStats,
+  signal: AbortSignal,
+): Promise<void> => {
+  const storedBefore = Date.now() - graceMs
+  let batch: Digest[] = []
+  const judge = async () => {
+    for (const digest of await withoutRow(metadata.search, batch)) {
+      if (await purging.removeOrphan(digest, signal)) stats.orphansRemoved += 1
+    }
+    batch = []
+  }
+  for await (const { digest, storedAt } of originals.list()) {
+    signal.throwIfAborted()
+    if (storedAt.getTime() > storedBefore) continue
+    batch.push(digest)
+    if (batch.length >= BATCH) await judge()
+  }
+  await judge()
+}
