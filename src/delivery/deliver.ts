@@ -3,11 +3,11 @@
  * rendered. No HTTP here but the words of negotiation; no SQL, no pixels.
  */
 import { type Digest, type VariantKey, variantKey } from '../core/ids.ts'
-import type { RenderPlan } from '../core/render-plan.ts'
 import { type Admitted, admit } from './admission.ts'
 import { matchesEtag, variantEtag } from './headers.ts'
 import type { NegotiatedClass } from './negotiate.ts'
 import type { Obtained, Wanted } from './obtain.ts'
+import type { PlannedVariant } from './plan.ts'
 import type { VariantRoute } from './route.ts'
 import type { StrangerBudget } from './stranger-budget.ts'
 import type { KnownSubject, Subjects } from './subjects.ts'
@@ -15,7 +15,8 @@ import type { KnownSubject, Subjects } from './subjects.ts'
 export interface DeliverPorts {
   readonly subjects: Pick<Subjects, 'find'>
   readonly classify: Classify
-  readonly plan: (route: VariantRoute, klass: NegotiatedClass, known: Admitted) => { plan: RenderPlan; name: string }
+  /** @throws AppError `bad-request` for a crop or page outside the picture, `forbidden` outside a policy's widths. */
+  readonly plan: (route: VariantRoute, klass: NegotiatedClass, subject: Admitted) => PlannedVariant
   readonly obtain: (wanted: Wanted, signal: AbortSignal) => Promise<Obtained>
   readonly strangers: StrangerBudget
 }
@@ -30,6 +31,8 @@ export interface Decided {
   readonly subject: Admitted
   readonly klass: NegotiatedClass
   readonly key: VariantKey
+  /** The ratio that was applied. */
+  readonly dpr: number
 }
 
 export type Delivery = Decided &
@@ -42,9 +45,9 @@ export const createDeliver =
     const known = await ports.subjects.find(route.digest)
     const subject = admit(known.subject, route.digest, route.grant.trusted)
     const klass = ports.classify(route, subject, header)
-    const { plan, name } = ports.plan(route, klass, subject)
+    const { plan, name, dpr } = ports.plan(route, klass, subject)
     const key = variantKey(route.digest, name)
-    const decided = { known, subject, klass, key }
+    const decided = { known, subject, klass, key, dpr }
 
     const ifNoneMatch = header('if-none-match')
     const etag = variantEtag(key, 0)

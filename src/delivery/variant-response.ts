@@ -95,7 +95,7 @@ const prepareAnswer = (
   }
 }
 
-const eventSubject = (route: VariantRoute, { subject, klass }: Decided, facts: VariantFacts | undefined) => {
+const eventSubject = (route: VariantRoute, { subject, klass, dpr }: Decided, facts: VariantFacts | undefined) => {
   const { size, formatAsked } = route.transform
   return {
     hash: subject.digest,
@@ -107,7 +107,7 @@ const eventSubject = (route: VariantRoute, { subject, klass }: Decided, facts: V
     formatAsked,
     formatServed: facts?.format ?? '',
     variantClass: klass.name,
-    dpr: klass.dpr,
+    dpr,
     slowNetwork: klass.slow,
     originalBytes: subject.bytes,
   }

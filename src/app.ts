@@ -1,0 +1,64 @@
+/** The Hono application: order of middleware, and where each area's routes are mounted. Image delivery stands in front of it. */
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import { AppError } from './core/errors.ts'
+import { createRouter, type Router } from './http/context.ts'
+import { problemResponse } from './http/problem.ts'
+import type { Metrics } from './telemetry.ts'
+
+export interface Mounts {
+  /** Mounted at `/assets` and again at `/images`: the same answers under both names. */
+  readonly assets: readonly Router[]
+  /** By the path they are mounted at. */
+  readonly internal: Readonly<Record<string, Router>>
+  /** Mounted at the root: operations, analytics, pages. */
+  readonly root: readonly Router[]
+}
+
+const REQUEST_ID = /^[\w.:-]{8,128}$/
+
+/** @returns the app; `app.fetch` is what the HTTP server calls, `app.request()` what tests call. */
+export const createApp = (mounts: Mounts, metrics: Metrics, log: Logger): Router => {
+  const app = createRouter()
+
+  app.use(async (c, next) => {
+    const offered = c.req.header('X-Request-Id') ?? ''
+    const requestId = REQUEST_ID.test(offered) ? offered : randomUUID()
+    c.set('requestId', requestId)
+    const startedAt = performance.now()
+    await next()
+    const ms = performance.now() - startedAt
+    c.header('X-Request-Id', requestId)
+    c.header('X-Content-Type-Options', 'nosniff')
+    metrics.requests.inc({ method: c.req.method, status: String(c.res.status) })
+    metrics.requestSeconds.observe({ route: c.req.routePath }, ms / 1000)
+    log.debug({ requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms }, 'request')
+  })
+
+  app.onError((error, c) => {
+    const requestId = c.get('requestId')
+    if (!(error instanceof AppError)) log.error({ err: error, requestId, path: c.req.path }, 'request failed')
+    else if (error.cause) log.warn({ err: error, requestId, path: c.req.path }, error.message)
+    return problemResponse(error, requestId)
+  })
+  app.notFound((c) =>
+    problemResponse(new AppError('not-found', `nothing at ${c.req.method} ${c.req.path}`), c.get('requestId')),
+  )
+
+  for (const name of ['/assets', '/images']) for (const router of mounts.assets) app.route(name, router)
+  for (const [path, router] of Object.entries(mounts.internal)) app.route(path, router)
+  for (const router of mounts.root) app.route('/', router)
+
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
+  app.doc31('/openapi.json', {
+    openapi: '3.1.0',
+    info: {
+      title: 'Oriel',
+      version: '0.1.0',
+      description: 'An image CDN origin: store once, negotiate per device, render on demand, count every request.',
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    security: [{ bearer: [] }],
+  })
+  return app
+}

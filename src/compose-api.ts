@@ -1,0 +1,156 @@
+/** The API put together: every area's routes over the engines that `compose.ts` opened. */
+import type { Logger } from 'pino'
+import type { Config } from '../config/environment.ts'
+import { NEGOTIATION } from '../config/ladder.ts'
+import { PRESETS } from '../config/presets.ts'
+import type { Analytics } from './analytics/analytics.ts'
+import { createAnalyticsRoutes } from './analytics/routes.ts'
+import { createApp } from './app.ts'
+import type { OriginalLister, OriginalStore, VariantStore } from './blobs/store.ts'
+import type { ChangeNotices, Locker } from './coordination/coordination.ts'
+import { ORIGINAL_FORMATS } from './core/image.ts'
+import { createAssetUrls } from './delivery/asset-urls.ts'
+import type { Delivery } from './delivery/delivery.ts'
+import type { SigningKeys } from './delivery/signature.ts'
+import type { Secrets } from './first-start.ts'
+import { createDescribeAsset } from './http/asset-document.ts'
+import type { Router } from './http/context.ts'
+import { createOpsRoutes, type EngineHealth, type HealthChecks } from './http/ops.ts'
+import { createGuards } from './http/principal.ts'
+import { DEFAULT_LIMITS } from './imaging/limits.ts'
+import type { RendererPool } from './imaging/pool.ts'
+import { createIngestRoutes } from './ingest/routes.ts'
+import { createKeysRoutes } from './library/keys-routes.ts'
+import { createLibraryRoutes } from './library/routes.ts'
+import { createCollector } from './lifecycle/collect.ts'
+import { createDeleting } from './lifecycle/delete.ts'
+import { createPurging } from './lifecycle/purge.ts'
+import { createCleanupRoutes, createLifecycleRoutes } from './lifecycle/routes.ts'
+import { findKeyOwner } from './metadata/api-keys.ts'
+import type { Metadata } from './metadata/database.ts'
+import { createMetrics } from './telemetry.ts'
+import { createUiRoutes } from './ui/routes.ts'
+
+/** What `compose.ts` opened. */
+export interface Engines {
+  readonly metadata: Metadata
+  readonly originals: OriginalStore & OriginalLister
+  readonly variants: VariantStore & { readonly stats: object }
+  readonly pool: RendererPool
+  readonly analytics: Analytics | undefined
+  readonly locker: Locker
+  readonly notices: ChangeNotices
+}
+
+export interface ApiParts {
+  readonly config: Config
+  readonly secrets: Secrets
+  readonly engines: Engines
+  readonly keys: SigningKeys
+  readonly delivery: Delivery
+  readonly log: Logger
+  /** Takes over what has to be closed. */
+  readonly opened: AsyncDisposableStack
+}
+
+/** Width of the URLs that stand for "the picture" in an answer: a desktop article column at DPR 1. */
+const DEFAULT_WIDTH = 800
+/** Sweeps find what is past its grace; a walk over every original is rare, since only a crash leaves bytes without a row. */
+const SWEEP_MS = 60_000
+const SCAN_MS = 24 * 60 * 60 * 1000
+
+export const composeApi = (parts: ApiParts): Router => {
+  const { config, secrets, engines, keys, log } = parts
+  const { metadata, notices } = engines
+  const guards = createGuards(secrets.adminKey, (hash) => findKeyOwner(metadata.read, hash))
+  const urls = createAssetUrls(keys, config.ORIEL_PUBLIC_URL ?? '')
+  const ladder = NEGOTIATION.widthSteps
+  const describe = createDescribeAsset({ urls, ladder, defaultWidth: DEFAULT_WIDTH })
+  const graceMs = config.ORIEL_RESTORE_SECONDS * 1000
+  const purging = createPurging(engines)
+  const deleting = createDeleting({ metadata, notices, graceMs })
+  const ingest = createIngest(parts, { guards, describe })
+  const presets = new Set(Object.keys(PRESETS))
+  const library = createLibraryRoutes({ metadata, notices, guards, describe, urls, ladder, presets })
+  const metrics = createMetrics([...statsOf(parts), ...startCollector(parts, purging, graceMs), ...ingestStats(ingest)])
+  return createApp(
+    {
+      assets: [ingest.routes, library, createLifecycleRoutes({ guards, describe, deleting })],
+      internal: {
+        '/internal/keys': createKeysRoutes({ metadata, guards }),
+        '/internal/assets': createCleanupRoutes({ guards, metadata, purging, graceMs }),
+      },
+      root: [
+        createOpsRoutes(healthChecks(engines, config), metrics.registry),
+        createUiRoutes(),
+        ...(engines.analytics ? [createAnalyticsRoutes({ guards, query: engines.analytics.query })] : []),
+      ],
+    },
+    metrics,
+    log,
+  )
+}
+
+type IngestRoutes = ReturnType<typeof createIngestRoutes>
+type IngestParts = Pick<Parameters<typeof createIngestRoutes>[0], 'guards' | 'describe'>
+
+const createIngest = ({ config, engines }: ApiParts, shared: IngestParts): IngestRoutes =>
+  createIngestRoutes(
+    {
+      ...engines,
+      ...shared,
+      prober: engines.pool,
+      policy: {
+        formats: ORIGINAL_FORMATS,
+        maxSide: DEFAULT_LIMITS.maxSide,
+        maxPixels: config.ORIEL_MAX_PIXELS,
+        maxPages: DEFAULT_LIMITS.maxFrames,
+      },
+      defaultVisibility: config.ORIEL_DEFAULT_VISIBILITY,
+    },
+    { maxUploadBytes: config.ORIEL_MAX_UPLOAD, maxUploads: config.ORIEL_MAX_UPLOADS_AT_ONCE },
+  )
+
+const startCollector = (
+  { engines, log, opened }: ApiParts,
+  purging: ReturnType<typeof createPurging>,
+  graceMs: number,
+) => {
+  const onFault = (error: unknown) => log.error({ err: error }, 'collection failed')
+  const options = { graceMs, sweepIntervalMs: SWEEP_MS, scanIntervalMs: SCAN_MS }
+  const collector = opened.use(createCollector({ ...engines, purging, onFault }, options))
+  collector.start()
+  return [{ area: 'collector', read: () => ({ ...collector.stats }) }]
+}
+
+const ingestStats = ({ stats }: IngestRoutes) => [
+  { area: 'uploads', read: () => ({ ...stats.uploads, ...stats.admission }) },
+  { area: 'commits', read: () => ({ ...stats.commits }) },
+]
+
+const statsOf = ({ delivery, engines: { pool, variants, analytics } }: ApiParts) => [
+  { area: 'delivery', read: delivery.stats },
+  { area: 'renderers', read: () => ({ ...pool.stats }) },
+  { area: 'variants', read: () => ({ ...variants.stats }) },
+  ...(analytics ? [{ area: 'analytics', read: () => ({ ...analytics.stats }) }] : []),
+]
+
+const healthChecks = ({ metadata, pool, analytics }: Engines, config: Config): HealthChecks => ({
+  metadata: async () => {
+    await metadata.read.selectFrom('originals').select('digest').limit(1).execute()
+    return { state: 'ready', detail: 'SQLite' }
+  },
+  blobs: () => ({ state: 'ready', detail: `disk, ${config.ORIEL_DATA}` }),
+  renderers: () => ({
+    state: pool.stats.processes > 0 ? 'ready' : 'idle',
+    detail: `${pool.stats.processes} processes`,
+  }),
+  ...(analytics && { analytics: () => analyticsHealth(analytics) }),
+})
+
+/** Images are served whatever analytics does, so it never makes the server unready (CONTRACT §7.6). */
+const analyticsHealth = (analytics: Analytics): EngineHealth => {
+  const { state, detail } = analytics.health()
+  const ours = state === 'ready' || state === 'idle' ? state : 'degraded'
+  return { state: ours, detail: detail ? `${state}: ${detail}` : state }
+}

@@ -1,0 +1,104 @@
+/** The composition root: the only file that names drivers. Opens everything in order, and closes it in the reverse. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { getRequestListener } from '@hono/node-server'
+import type { Logger } from 'pino'
+import type { Config } from '../config/environment.ts'
+import { LADDER, NEGOTIATION } from '../config/ladder.ts'
+import { PRESETS } from '../config/presets.ts'
+import { type Analytics, createAnalytics } from './analytics/analytics.ts'
+import { openDiskOriginals } from './blobs/disk-originals.ts'
+import { openDiskVariants } from './blobs/disk-variants.ts'
+import { composeApi, type Engines } from './compose-api.ts'
+import { createInProcessLocker, createInProcessNotices } from './coordination/in-process.ts'
+import { createDelivery, type Delivery } from './delivery/delivery.ts'
+import { createSigningKeys, type SigningKeys } from './delivery/signature.ts'
+import { parsePresets } from './delivery/transform.ts'
+import type { Secrets } from './first-start.ts'
+import { createRendererPool } from './imaging/pool.ts'
+import { openSqliteMetadata } from './metadata/sqlite.ts'
+import { findDeliverySubject } from './metadata/subjects.ts'
+
+export interface OrielOrigin {
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => void
+  /** To be called when no request is in flight any more. */
+  close(): Promise<void>
+}
+
+/** @throws when an engine cannot be opened; what was opened before it is closed again. */
+export const compose = async (config: Config, secrets: Secrets, log: Logger): Promise<OrielOrigin> => {
+  await using opened = new AsyncDisposableStack()
+  const engines = await openEngines(config, log, opened)
+  const keys = createSigningKeys(secrets.signingKeys)
+  const delivery = opened.use(openDelivery(config, engines, keys, log))
+  const app = composeApi({ config, secrets, engines, keys, delivery, log, opened })
+  const fallback = getRequestListener(app.fetch)
+  await engines.pool.warm()
+  const toClose = opened.move()
+  return {
+    handle(request, response) {
+      if (request.url?.startsWith('/i/')) delivery.handle(request, response)
+      else void fallback(request, response)
+    },
+    close: () => toClose.disposeAsync(),
+  }
+}
+
+const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableStack): Promise<Engines> => {
+  const folder = config.ORIEL_DATA
+  const metadata = opened.use(await openSqliteMetadata(join(folder, 'oriel.db')))
+  const originals = await openDiskOriginals(folder)
+  const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))
+  const pool = opened.use(
+    createRendererPool({
+      renderers: config.ORIEL_RENDERERS,
+      deadlineMs: config.ORIEL_RENDER_DEADLINE_MS,
+      maxWaiting: config.ORIEL_RENDER_QUEUE,
+      limits: { maxPixels: config.ORIEL_MAX_PIXELS },
+    }),
+  )
+  const analytics = config.ORIEL_ANALYTICS === 'on' ? opened.use(await openAnalytics(config, log)) : undefined
+  return {
+    metadata,
+    originals,
+    variants,
+    pool,
+    analytics,
+    locker: createInProcessLocker(),
+    notices: createInProcessNotices(),
+  }
+}
+
+const openAnalytics = (config: Config, log: Logger): Promise<Analytics> =>
+  createAnalytics({
+    dataDir: config.ORIEL_DATA,
+    log,
+    spoolBudgetBytes: config.ORIEL_SPOOL_BUDGET,
+    ...(config.ORIEL_CLICKHOUSE !== undefined && { url: config.ORIEL_CLICKHOUSE }),
+  })
+
+/** With analytics off, events go nowhere. */
+const NO_RECORDER = { prepare: () => ({}) as never, record: () => {} }
+
+const openDelivery = (config: Config, engines: Engines, keys: SigningKeys, log: Logger): Delivery =>
+  createDelivery(
+    {
+      findSubject: (digest) => findDeliverySubject(engines.metadata.read, digest),
+      notices: engines.notices,
+      originals: engines.originals,
+      variants: engines.variants,
+      renderer: engines.pool,
+      recorder: engines.analytics?.recorder ?? NO_RECORDER,
+      onError: (error, requestId, url) =>
+        log.error({ err: error, requestId, url: url.split('?', 1)[0] }, 'image request failed'),
+      onFault: (error, doing) => log.warn({ err: error }, `variant store: ${doing}`),
+    },
+    {
+      presets: parsePresets(PRESETS),
+      keys,
+      negotiation: NEGOTIATION,
+      ladder: LADDER,
+      memoryBytes: config.ORIEL_MEMORY_CACHE,
+      trustProxy: config.ORIEL_TRUST_PROXY === '1',
+    },
+  )

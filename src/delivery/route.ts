@@ -1,0 +1,106 @@
+/** A delivery URL, parsed once: `/i/{hash}/…` → what is asked of which original, and with what right. Nothing of a client in it. */
+import { LRUCache } from 'lru-cache'
+import { AppError } from '../core/errors.ts'
+import { type Digest, isDigest, quote } from '../core/ids.ts'
+import type { Answer } from './answer.ts'
+import { ACCEPT_CH, consultedHeaders, formOf } from './negotiate.ts'
+import { assertGranted, type Policy } from './policy.ts'
+import { type RawQuery, splitTarget } from './query.ts'
+import { type SigningKeys, type Verdict, verifySignature } from './signature.ts'
+import { type Presets, parseTransform, type Transform } from './transform.ts'
+
+/** The right that came with the URL. */
+export interface Grant {
+  /** Validly signed: private assets are visible, sizes are free. */
+  readonly trusted: boolean
+  /** Unix seconds; Infinity where nothing expires. */
+  readonly expiresAt: number
+  /** Bounds that a policy signature puts on size and format. */
+  readonly policy?: Policy
+}
+
+export interface VariantRoute {
+  readonly kind: 'variant'
+  readonly digest: Digest
+  readonly grant: Grant
+  readonly transform: Transform
+  /** Equal for routes of equal form. */
+  readonly formKey: string
+  /** Lower-case names of the request headers that negotiation reads for this form. */
+  readonly consulted: readonly string[]
+  /** The same as a `Vary` value; '' for an explicit URL. */
+  readonly vary: string
+  /** `Accept-CH` value; '' for an explicit URL. */
+  readonly acceptCh: string
+  /** Ready answers by class name; a bounded part of a closed set. */
+  readonly answers: LRUCache<string, Answer>
+}
+
+export interface OriginalRoute {
+  readonly kind: 'original' | 'info'
+  readonly digest: Digest
+  readonly grant: Grant
+}
+
+export type Route = VariantRoute | OriginalRoute
+
+/** A URL of a page is asked for by a handful of device classes; more than these are prepared again. */
+const MAX_ANSWERS = 16
+
+export interface RouteTables {
+  readonly presets: Presets
+  readonly keys: SigningKeys
+}
+
+/**
+ * @param target the request target as sent: path and query.
+ * @throws AppError `not-found` for a path that is not one of ours, `bad-request` naming the wrong value, `forbidden` for a
+ * signature that is wrong or over.
+ */
+export const createParseRoute =
+  ({ presets, keys }: RouteTables) =>
+  (target: string, nowSeconds: number): Route => {
+    const { path, query } = splitTarget(target)
+    const [, hash = '', asked = ''] = /^\/i\/([^/]*)\/([^/]+)$/.exec(path) ?? []
+    if (asked === '') throw new AppError('not-found', `nothing at ${quote(path)}`)
+    if (!isDigest(hash)) throw new AppError('bad-request', `not a hash (64 lower-case hex digits): ${quote(hash)}`)
+    const verdict = verifySignature({ path, query, keys, nowSeconds })
+    const grant = grantOf(verdict)
+    if (asked === 'original' || asked === 'info.json') return wholeRoute(asked, hash, grant, query)
+    const transform = parseTransform(asked, query, presets)
+    if (grant.policy) assertGranted(grant.policy, { digest: hash, formatAsked: transform.formatAsked, query })
+    const form = formOf(transform)
+    const consulted = consultedHeaders(form)
+    return {
+      kind: 'variant',
+      digest: hash,
+      grant,
+      transform,
+      formKey: JSON.stringify(form),
+      consulted: consulted.map((name) => name.toLowerCase()),
+      vary: consulted.join(', '),
+      acceptCh: consulted.length > 0 ? ACCEPT_CH : '',
+      answers: new LRUCache({ max: MAX_ANSWERS }),
+    }
+  }
+
+const grantOf = (verdict: Verdict): Grant => {
+  switch (verdict.kind) {
+    case 'unsigned':
+      return { trusted: false, expiresAt: Number.POSITIVE_INFINITY }
+    case 'signed':
+      return { trusted: true, expiresAt: verdict.exp }
+    case 'policy':
+      return { trusted: true, expiresAt: verdict.exp, policy: verdict.policy }
+    default:
+      return verdict satisfies never
+  }
+}
+
+const wholeRoute = (asked: 'original' | 'info.json', digest: Digest, grant: Grant, query: RawQuery): OriginalRoute => {
+  const [option] = query.options
+  if (option) throw new AppError('bad-request', `${asked} takes no option; got ${quote(option.name)}`)
+  // A policy grants sizes of the picture; the uploaded file, with its metadata, needs a signature of its own.
+  if (grant.policy) throw new AppError('forbidden', `a policy does not grant ${asked}`)
+  return { kind: asked === 'original' ? 'original' : 'info', digest, grant }
+}
