@@ -1,7 +1,7 @@
 /** `Accept` by RFC 9110 §12.5.1: what the client says of each format we write. */
 import { MEDIA_TYPE, OUTPUT_FORMATS, type OutputFormat } from '../core/image.ts'
 
-export interface Said {
+interface Said {
   /** 0…1; 0: not acceptable, because refused or because no range of a present header matches. */
   readonly q: number
   /** The header names this very type. If not, `q` comes from a wildcard range or an absent header. */

@@ -67,10 +67,8 @@ export const resolveBox = (view: Size, request: BoxRequest): ResolvedBox => {
  */
 const scaleTo = (view: Size, asked: number, { enlarge, ladder }: BoxRequest): Size => {
   const natural = bounded(view)
-  const cap = (scale: number): Size =>
-    scale >= 1 && !enlarge
-      ? natural
-      : bounded(scaledBy(Math.min(scale, MAX_SIDE / Math.min(view.width, view.height)), view))
+  const most = MAX_SIDE / Math.max(view.width, view.height)
+  const cap = (scale: number): Size => (scale >= 1 && !enlarge ? natural : scaledBy(Math.min(scale, most), view))
   const size = cap(asked)
   if (!ladder || sameSize(size, natural) || ladder.includes(size.width)) return size
   if (ladder.includes(size.height) && sameSize(size, cap(size.height / view.height))) return size

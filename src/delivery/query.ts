@@ -20,8 +20,8 @@ export interface RawQuery {
   readonly signature: Readonly<Partial<Record<SignatureName, RawPair>>>
 }
 
-export const SIGNATURE_NAMES = ['exp', 'kid', 'pol', 'sig'] as const
-export type SignatureName = (typeof SIGNATURE_NAMES)[number]
+const SIGNATURE_NAMES = ['exp', 'kid', 'pol', 'sig'] as const
+type SignatureName = (typeof SIGNATURE_NAMES)[number]
 
 /** Path and query together. The longest URL with every option, a policy and a signature is under 900 characters. */
 export const MAX_URL_CHARS = 2048

@@ -26,7 +26,7 @@ import {
 } from './options.ts'
 import { parseQuery, type RawQuery } from './query.ts'
 
-export type { FormatAsked, SizeAsked } from './options.ts'
+export type { FormatAsked } from './options.ts'
 
 declare const parsed: unique symbol
 

@@ -45,7 +45,7 @@ const atLeast = (version: Version, major: number, minor = 0): boolean =>
 
 /** Bots and tools. `cubot` is a maker of phones. */
 const ROBOTS =
-  /(?<!cu)bot\b|bot[-/;_]|crawl|spider|slurp|facebookexternalhit|bingpreview|lighthouse|pagespeed|headless|phantomjs|^(?!mozilla\/|opera\/)/i
+  /(?<!cu)bot(?:\b|_)|crawl|spider|slurp|facebookexternalhit|bingpreview|lighthouse|pagespeed|headless|phantomjs|^(?!mozilla\/|opera\/)/i
 
 /** Proxies that render on a server, engines with a browser's name but not its decoders, and ports that hide their engine. */
 const NOT_WHAT_IT_SAYS =
