@@ -22,7 +22,7 @@ export const setKey = (key) => {
 }
 
 /** What went wrong, from problem+json (RFC 9457) where the answer is that. */
-export class ProblemError extends Error {
+class ProblemError extends Error {
   constructor(status, body) {
     super(describe(status, body))
     this.status = status

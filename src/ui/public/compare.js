@@ -1,8 +1,8 @@
 /** The original and one variant on top of each other, with a dividing line to move. */
 import { here } from './api.js'
-import { byId, el, formatBytes, formatMs, formatShare, put } from './dom.js'
+import { el, formatBytes, formatMs, formatShare, put } from './dom.js'
 
-/** What a browser may fail to show although Oriel can read it (TIFF): its natural size as JPEG stands in. */
+/** What a browser may fail to show although Oriel can read it (TIFF): what Oriel makes of it stands in. */
 const originalImage = (asset, note) => {
   const image = el('img', {
     alt: `The original: ${asset.filename ?? asset.hash}`,
@@ -12,8 +12,8 @@ const originalImage = (asset, note) => {
   image.addEventListener(
     'error',
     () => {
-      note.textContent = `Original (${asset.format}, shown as JPEG)`
-      image.src = here(asset.urls.jpeg)
+      note.textContent = `Original (${asset.format}, as rendered)`
+      image.src = here(asset.urls.auto)
     },
     { once: true },
   )
@@ -42,6 +42,7 @@ export const createCompare = (asset) => {
     slider,
   )
   stage.style.setProperty('--ratio', String(asset.width / asset.height))
+  stage.style.setProperty('--natural', `${asset.width}px`)
   slider.addEventListener('input', () => stage.style.setProperty('--cut', `${slider.value}%`))
 
   const details = el('dl', { class: 'headers' }, termRow('Click a cell', 'to see it here, over the original.'))
@@ -71,6 +72,5 @@ export const createCompare = (asset) => {
     details,
     show,
     close: () => objectUrl && URL.revokeObjectURL(objectUrl),
-    isOpen: () => byId('result').contains(stage),
   }
 }

@@ -28,17 +28,17 @@ const refreshLibrary = () => (getKey() ? showLibrary(openAsset, showError).catch
 
 const curlLines = (asset) => {
   const auto = new URL(asset.urls['640'] ?? asset.urls.auto, location.href).href
-  const hinted = new URL(`/i/${asset.hash}/autox.auto`, location.href).href
   const head = "curl -s -o /dev/null -D - -H 'Accept:"
+  const hints = "-H 'Sec-CH-DPR: 2' -H 'Sec-CH-Width: 800'"
+  const hinted = new URL(`/i/${asset.hash}/autox.auto`, auto).href
   return [
     ['A browser that shows AVIF', `${head} image/avif,image/webp,*/*' '${auto}'`],
     ['One that shows WebP only', `${head} image/webp,*/*' '${auto}'`],
     ['An old Safari, which shows neither', `${head} image/png,image/*;q=0.8,*/*;q=0.5' '${auto}'`],
     ['A phone on a slow line, saving data', `${head} image/avif,*/*' -H 'Save-Data: on' -H 'ECT: 2g' '${auto}'`],
-    [
-      'A sharp screen, the width left to hints',
-      `${head} image/webp,*/*' -H 'Sec-CH-DPR: 2' -H 'Sec-CH-Width: 800' '${hinted}'`,
-    ],
+    ...(asset.visibility === 'public'
+      ? [['A sharp screen, the width left to hints', `${head} image/webp,*/*' ${hints} '${hinted}'`]]
+      : []),
   ]
 }
 
@@ -62,7 +62,7 @@ const heading = (asset) =>
       `${asset.width} × ${asset.height} ${asset.format}, ${formatBytes(asset.bytes)}`,
       asset.animated ? `, ${asset.pages} frames` : '',
       asset.has_alpha ? ', with transparency' : '',
-      ` · ${asset.visibility} · `,
+      ` · ${asset.visibility === 'public' ? 'public' : 'private, shown by signed URLs only'} · `,
       el('strong', {}, asset.deduplicated ? 'bytes already known, stored once' : 'stored as uploaded'),
     ),
     el('p', { class: 'hash' }, el('span', {}, 'SHA-256 '), el('code', {}, asset.hash)),
@@ -108,7 +108,7 @@ const showAsset = async (asset) => {
   byId('result-title').focus({ preventScroll: true })
   byId('result').scrollIntoView({ block: 'start' })
   const cells = await matrix.run()
-  if (!compare.isOpen()) return
+  if (!count.isConnected) return
   count.textContent = summary(asset, cells)
   const first = cells.find((cell) => cell.column === 'auto' && cell.width === 'natural') ?? cells[0]
   if (first) matrix.choose(first)

@@ -10,25 +10,30 @@ const AT_ONCE = 2
 
 const TITLES = { auto: 'Your browser', avif: 'AVIF', webp: 'WebP', jpeg: 'JPEG', png: 'PNG', gif: 'GIF' }
 
-/** Formats that make sense for this picture: PNG where there is alpha or no loss wanted, GIF where something moves. */
-export const columnsFor = (asset) => [
-  'auto',
-  'avif',
-  'webp',
-  'jpeg',
-  ...(asset.has_alpha || asset.format === 'png' ? ['png'] : []),
-  ...(asset.animated ? ['gif'] : []),
-]
+/**
+ * Formats that make sense for this picture: PNG where there is alpha or no loss wanted, GIF where something moves. A private
+ * one is shown by signed URLs only, and the server hands out those of the negotiated form.
+ */
+const columnsFor = (asset) =>
+  asset.visibility === 'public'
+    ? [
+        'auto',
+        'avif',
+        'webp',
+        'jpeg',
+        ...(asset.has_alpha || asset.format === 'png' ? ['png'] : []),
+        ...(asset.animated ? ['gif'] : []),
+      ]
+    : ['auto']
 
-/** By the grammar `/i/{hash}/{w}x.{fmt}`; a private asset's only where the server has signed one. */
+/** By the grammar `/i/{hash}/{w}x.{fmt}`, or as the server has signed it. */
 const urlOf = (asset, column, width) => {
   const natural = width === 'natural'
   if (asset.visibility === 'public') return `/i/${asset.hash}/${natural ? 'x' : `${width}x`}.${column}`
-  const given = asset.urls[natural ? offeredWidths(asset).at(-1) : width]
-  return column === 'auto' && given ? here(given) : undefined
+  return here(asset.urls[natural ? offeredWidths(asset).at(-1) : width])
 }
 
-export const rowsFor = (asset) => {
+const rowsFor = (asset) => {
   const offered = offeredWidths(asset).filter((width) => width < asset.width)
   const nearest = GOOD_WIDTHS.filter((width) => width < asset.width).map((good) =>
     offered.reduce(
@@ -65,9 +70,11 @@ const fill = (cell, asset, result) => {
 
 const fail = (cell, error) => {
   put(cell.button, el('b', {}, 'failed'), el('span', { class: 'why' }, error.message))
+  cell.button.title = error.message
   cell.button.classList.add('failed')
 }
 
+/** Not for an animation: a still frame is smaller than a film, which says nothing. */
 const markSmallest = (cells) => {
   for (const width of new Set(cells.map((cell) => cell.width))) {
     const row = cells.filter((cell) => cell.width === width && cell.column !== 'auto' && cell.result)
@@ -88,9 +95,7 @@ export const createMatrix = (asset, onChoose, onCount) => {
   const cells = rows.flatMap((width) =>
     columns.map((column) => {
       const button = el('button', { type: 'button', class: 'cell', disabled: true, 'aria-pressed': 'false' }, '·')
-      const url = urlOf(asset, column, width)
-      if (!url) button.title = 'A private photo is shown by signed URLs only, and this page has none of this kind'
-      return { width, column, button, url, result: undefined }
+      return { width, column, button, url: urlOf(asset, column, width), result: undefined }
     }),
   )
   const choose = (cell) => {
@@ -132,7 +137,7 @@ export const createMatrix = (asset, onChoose, onCount) => {
   const run = async () => {
     const accept = await imageAccept()
     // Column by column, so that equal variants (`auto` and what it chose) are never asked for at the same moment.
-    const wanted = columns.flatMap((column) => cells.filter((cell) => cell.url && cell.column === column))
+    const wanted = columns.flatMap((column) => cells.filter((cell) => cell.column === column))
     let done = 0
     const measure = (cell) => async () => {
       cell.button.classList.add('busy')
@@ -146,7 +151,7 @@ export const createMatrix = (asset, onChoose, onCount) => {
       onCount(++done, wanted.length)
     }
     await inTurns(wanted.map(measure), AT_ONCE)
-    markSmallest(cells)
+    if (!asset.animated) markSmallest(cells)
     return cells.filter((cell) => cell.result)
   }
   return { table, run, choose }
