@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto'
+import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { parseDigest, variantKey } from '../../src/core/ids.ts'
+import { countReferences, findOriginal } from '../../src/metadata/originals.ts'
+import { findDeliverySubject } from '../../src/metadata/subjects.ts'
+import { sampleVariant } from '../contract/variant-store.ts'
+import { asAdmin, asOwner, picture, temporaryWritePath, upload, type WritePath } from '../fixtures/write-path.ts'
+
+const never = new AbortController().signal
+const call = async ({ app }: Pick<WritePath, 'app'>, method: string, path: string): Promise<number> =>
+  (await app.request(path, { method, headers: asAdmin })).status
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+describe('a soft delete', () => {
+  it('hides the asset at once, again without error, and a restore brings it back', async () => {
+    await using path = await temporaryWritePath()
+    const { asset } = await upload(path.app, await picture(1))
+    const heard: string[] = []
+    path.notices.subscribe((digest) => heard.push(digest))
+    expect(await call(path, 'DELETE', `/assets/${asset.id}`)).toBe(204)
+    expect(heard).toEqual([asset.hash])
+    expect(await call(path, 'DELETE', `/assets/${asset.id}`)).toBe(204)
+    expect((await findDeliverySubject(path.metadata.read, parseDigest(asset.hash)))?.access).toBe('deleted')
+    expect(await call(path, 'POST', `/assets/${asset.id}/restore`)).toBe(200)
+    expect(await call(path, 'POST', `/assets/${asset.id}/restore`)).toBe(200)
+    expect((await findDeliverySubject(path.metadata.read, parseDigest(asset.hash)))?.access).toBe('public')
+    expect(await call(path, 'DELETE', '/assets/a_0000000000000000000000')).toBe(404)
+  })
+
+  it('cannot be undone after its grace', async () => {
+    await using path = await temporaryWritePath({ graceMs: 0 })
+    const { asset } = await upload(path.app, await picture(1))
+    await call(path, 'DELETE', `/assets/${asset.id}`)
+    expect(await call(path, 'POST', `/assets/${asset.id}/restore`)).toBe(410)
+  })
+
+  it('leaves one change for each step, in order', async () => {
+    await using path = await temporaryWritePath()
+    const { asset } = await upload(path.app, await picture(1))
+    for (const step of ['DELETE', 'DELETE']) await call(path, step, `/assets/${asset.id}`)
+    await call(path, 'POST', `/assets/${asset.id}/restore`)
+    const changes = await path.metadata.read.selectFrom('changes').select(['kind', 'asset_id']).execute()
+    expect(changes.map(({ kind }) => kind)).toEqual(['added', 'deleted', 'added'])
+  })
+})
+
+describe('what delivery is told of a hash', () => {
+  it.for([
+    ['public', 'private', 'public', true],
+    ['private', 'private', 'private', false],
+    ['private deleted', 'private deleted', 'deleted', false],
+    ['public deleted', 'private', 'private', true],
+    ['public deleted', 'private deleted', 'deleted', true],
+  ] as const)('with one asset %s and one %s: %s', async ([one, two, access, wasPublic]) => {
+    await using path = await temporaryWritePath()
+    const body = await picture(1)
+    for (const state of [one, two]) {
+      const [visibility, deleted] = state.split(' ')
+      const { asset } = await upload(path.app, body, {}, `?visibility=${visibility}`)
+      if (deleted) await call(path, 'DELETE', `/assets/${asset.id}`)
+    }
+    const digest = parseDigest(createHash('sha256').update(body).digest('hex'))
+    const subject = await findDeliverySubject(path.metadata.read, digest)
+    expect(subject).toMatchObject({ access, wasPublic, ownerId: 'admin', bytes: body.length, facts: { width: 64 } })
+    expect(await findDeliverySubject(path.metadata.read, parseDigest('0'.repeat(64)))).toBeUndefined()
+  })
+
+  it('names the owner of the public asset', async () => {
+    await using path = await temporaryWritePath()
+    const body = await picture(1)
+    const { asset } = await upload(path.app, body, {}, '?visibility=private')
+    await upload(path.app, body, await asOwner(path.app, 'alice'), '?visibility=public')
+    expect((await findDeliverySubject(path.metadata.read, parseDigest(asset.hash)))?.ownerId).toBe('alice')
+  })
+})
+
+describe('a cleanup', () => {
+  it('refuses what is live or in its grace, unless forced; the bytes go with the last asset', async () => {
+    await using path = await temporaryWritePath()
+    const body = await picture(1)
+    const [first, second] = [await upload(path.app, body), await upload(path.app, body)]
+    const digest = parseDigest(first.asset.hash)
+    await path.variants.put(variantKey(digest, '320x.webp'), sampleVariant(10))
+    const cleanup = (id: string, query = '') => call(path, 'POST', `/internal/assets/${id}/cleanup${query}`)
+    expect(await cleanup(first.asset.id, '?force=true')).toBe(409)
+    await call(path, 'DELETE', `/assets/${first.asset.id}`)
+    expect(await cleanup(first.asset.id)).toBe(409)
+    expect(await cleanup(first.asset.id, '?force=true')).toBe(200)
+    expect(await cleanup(first.asset.id)).toBe(404)
+    expect(await path.originals.size(digest)).toBe(body.length)
+    expect(await path.variants.find(variantKey(digest, '320x.webp'))).toBeDefined()
+    await call(path, 'DELETE', `/assets/${second.asset.id}`)
+    expect(await cleanup(second.asset.id, '?force=true')).toBe(200)
+    expect(await path.originals.size(digest)).toBeUndefined()
+    expect(await path.variants.find(variantKey(digest, '320x.webp'))).toBeUndefined()
+    expect(await findOriginal(path.metadata.read, digest)).toBeUndefined()
+  })
+
+  it('is an administrator’s call', async () => {
+    await using path = await temporaryWritePath()
+    const headers = await asOwner(path.app, 'alice')
+    const { asset } = await upload(path.app, await picture(1), headers)
+    const response = await path.app.request(`/internal/assets/${asset.id}/cleanup`, { method: 'POST', headers })
+    expect(response.status).toBe(403)
+  })
+})
+
+describe('the collector', () => {
+  it('purges what is past its grace and only that', async () => {
+    await using path = await temporaryWritePath({ graceMs: 300 })
+    const [gone, kept] = [await upload(path.app, await picture(1)), await upload(path.app, await picture(2))]
+    await call(path, 'DELETE', `/assets/${gone.asset.id}`)
+    await path.collector.sweep(never)
+    expect(path.collector.stats.purged).toBe(0)
+    await sleep(320)
+    await call(path, 'DELETE', `/assets/${kept.asset.id}`)
+    await path.collector.sweep(never)
+    expect(path.collector.stats).toMatchObject({ purged: 1, originalsRemoved: 1 })
+    expect(await path.originals.size(parseDigest(gone.asset.hash))).toBeUndefined()
+    expect(await call(path, 'POST', `/assets/${kept.asset.id}/restore`)).toBe(200)
+  })
+
+  it('removes bytes without a row once they are older than the grace, and no others', async () => {
+    await using path = await temporaryWritePath({ graceMs: 200 })
+    const { asset } = await upload(path.app, await picture(1))
+    await using orphan = await path.originals.stage(once(Buffer.from('orphan')), 100, never)
+    await orphan.publish()
+    await path.collector.scan(never)
+    expect(await path.originals.size(orphan.digest)).toBe(6)
+    await sleep(220)
+    await path.collector.scan(never)
+    expect(await path.originals.size(orphan.digest)).toBeUndefined()
+    expect(await path.originals.size(parseDigest(asset.hash))).toBeDefined()
+    expect(path.collector.stats.orphansRemoved).toBe(1)
+  })
+
+  it('runs from start until it is disposed', async () => {
+    await using path = await temporaryWritePath({ graceMs: 0 })
+    path.collector.start()
+    for (let tries = 0; tries < 200 && path.collector.stats.scans === 0; tries++) await sleep(10)
+    expect(path.collector.stats).toMatchObject({ sweeps: 1, scans: 1, faults: 0 })
+  })
+})
+
+describe('uploads, deletes, restores, cleanups and sweeps of the same hashes at once', () => {
+  it('never leave a live asset without its bytes, nor bytes without a reference', async () => {
+    await using path = await temporaryWritePath({ graceMs: 0 })
+    const bodies = await Promise.all([1, 2].map((seed) => picture(seed)))
+    const digests = bodies.map((body) => parseDigest(createHash('sha256').update(body).digest('hex')))
+    const ids: string[] = []
+    const anyId = (pick: number) => ids[pick % Math.max(1, ids.length)] ?? 'a_0000000000000000000000'
+
+    const step = async ([kind, pick, pause]: readonly [number, number, number]): Promise<void> => {
+      await sleep(pause)
+      if (kind <= 3) {
+        const { status, asset } = await upload(path.app, bodies[pick % 2] ?? Buffer.alloc(0))
+        expect(status).toBe(201)
+        ids.push(asset.id)
+        return
+      }
+      if (kind <= 6) await call(path, 'DELETE', `/assets/${anyId(pick)}`)
+      else if (kind === 7) await call(path, 'POST', `/assets/${anyId(pick)}/restore`)
+      else if (kind === 8) await call(path, 'POST', `/internal/assets/${anyId(pick)}/cleanup?force=true`)
+      else if (kind === 9) await path.collector.sweep(never)
+      else await path.collector.scan(never)
+    }
+
+    const steps = fc.array(
+      fc.tuple(fc.integer({ min: 0, max: 10 }), fc.nat({ max: 1000 }), fc.integer({ min: 0, max: 4 })),
+      { minLength: 6, maxLength: 24 },
+    )
+    await fc.assert(
+      fc.asyncProperty(steps, async (schedule) => {
+        await Promise.all(schedule.map(step))
+        for (const [at, digest] of digests.entries()) {
+          const rows = await path.metadata.read
+            .selectFrom('assets')
+            .select('deleted_at')
+            .where('digest', '=', digest)
+            .execute()
+          const live = rows.filter((row) => row.deleted_at === null).length
+          expect(await countReferences(path.metadata.read, digest)).toBe(live)
+          const known = await findOriginal(path.metadata.read, digest)
+          const size = await path.originals.size(digest)
+          if (rows.length > 0) {
+            expect(known).toBeDefined()
+            const bytes = await buffer(await path.originals.read(digest, undefined, never))
+            expect(bytes.equals(bodies[at] ?? Buffer.alloc(0))).toBe(true)
+          } else expect([known, size]).toEqual([undefined, undefined])
+        }
+      }),
+      { numRuns: 60 },
+    )
+  }, 120_000)
+})
