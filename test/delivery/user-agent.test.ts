@@ -40,6 +40,11 @@ describe('the User-Agent', () => {
     [android('Version/4.0 Chrome/100.0.4896.58 UCBrowser/13.4.2 Mobile Safari/537.36'), false, 'animated'],
     [`Mozilla/5.0 (Web0S; Linux/SmartTV) ${BLINK} Chrome/87.0.4280.88 Safari/537.36 WebAppManager`, false, 'animated'],
     [`Mozilla/5.0 (Linux; Android 9; CUBOT_P20) ${BLINK} Chrome/91.0.4472.77 Mobile Safari/537.36`, true, 'animated'],
+    [
+      'Mozilla/5.0 (X11; Linux) AppleWebKit/538.1 (KHTML, like Gecko) Chrome/18.0.1025.133 Safari/538.1 Midori/0.5',
+      false,
+      'none',
+    ],
     [firefox(64), false, 'none'],
     [firefox(65), false, 'animated'],
     [firefox(92), false, 'animated'],
