@@ -1,0 +1,189 @@
+/** The server's end of one renderer process: start, one job at a time, deadline, memory watch, kill. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { AppError } from '../core/errors.ts'
+import type { Answer, Request } from './wire.ts'
+
+export interface RendererProcessOptions {
+  /** A job still running after this is killed. Milliseconds. */
+  readonly deadlineMs: number
+  /** A process larger than this is killed while it works. Bytes of resident memory. */
+  readonly memoryLimitBytes: number
+}
+
+export type JobAnswer = Exclude<Answer, { readonly kind: 'ready' | 'failed' }>
+
+/** How a job ended without an answer of its own. */
+export type Fate = 'crashed' | 'timed-out' | 'too-much-memory'
+
+/** An AppError that also says what became of the process. */
+export class RendererLost extends AppError {
+  readonly fate: Fate
+
+  constructor(fate: Fate, message: string) {
+    super('undecodable', message)
+    this.name = 'RendererLost'
+    this.fate = fate
+  }
+}
+
+/** Start-up takes 0.2–0.5 s here, several times that on a loaded machine. */
+const START_TIMEOUT_MS = 20_000
+/** /proc is read in some 20 µs; a decoder allocates at most about 1 GB/s, so 50 ms let it overshoot by 50 MB. */
+const MEMORY_CHECK_MS = 50
+const PAGE_BYTES = 4096
+
+/**
+ * Nothing of the server's environment (no secrets) and what keeps memory small: glibc's arenas are per thread and never give
+ * back, so one; libuv needs a thread to decode and one to read.
+ */
+const ENVIRONMENT = {
+  MALLOC_ARENA_MAX: '1',
+  VIPS_BLOCK_UNTRUSTED: '1',
+  UV_THREADPOOL_SIZE: '2',
+  TZ: 'UTC',
+}
+/** The JavaScript side of a renderer holds a few hundred kB: small heaps, collected early. */
+const NODE_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=64']
+
+const residentBytes = (pid: number): number => {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1] ?? 0) * PAGE_BYTES
+  } catch {
+    // Gone, or a system without /proc, where only the deadline guards.
+    return 0
+  }
+}
+
+interface Running {
+  readonly resolve: (answer: JobAnswer) => void
+  readonly reject: (error: Error) => void
+  readonly stop: () => void
+}
+
+export class RendererProcess {
+  readonly #child: ChildProcess
+  readonly #options: RendererProcessOptions
+  readonly #exited = Promise.withResolvers<void>()
+  #running: Running | undefined
+  #fate: Fate = 'crashed'
+  #alive = true
+  #jobs = 0
+  #rssBytes = 0
+
+  private constructor(child: ChildProcess, options: RendererProcessOptions) {
+    this.#child = child
+    this.#options = options
+    child.on('message', (answer: Answer) => this.#settle(answer))
+    child.on('exit', (code, signal) => this.#lose(signal ?? `exit code ${code}`))
+    child.on('error', (error) => this.#lose(error.message))
+  }
+
+  /** @throws AppError `busy` when no process could be started: the machine's trouble, not the picture's. */
+  static async start(options: RendererProcessOptions): Promise<RendererProcess> {
+    const child = fork(new URL('./renderer.ts', import.meta.url), [], {
+      execArgv: NODE_FLAGS,
+      env: ENVIRONMENT,
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    const renderer = new RendererProcess(child, options)
+    const ready = new Promise<boolean>((resolve) => {
+      child.once('message', () => resolve(true))
+      void renderer.exited.then(() => resolve(false))
+      setTimeout(() => resolve(false), START_TIMEOUT_MS).unref()
+    })
+    if (await ready) return renderer
+    renderer.kill()
+    throw new AppError('busy', 'no renderer process could be started', { retryAfterSeconds: 5 })
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  get alive(): boolean {
+    return this.#alive
+  }
+
+  /** Jobs given to it so far, and resident memory as last reported or seen. */
+  get jobs(): number {
+    return this.#jobs
+  }
+
+  get rssBytes(): number {
+    return this.#alive ? this.#rssBytes : 0
+  }
+
+  /** Resolves once the process is gone. */
+  get exited(): Promise<void> {
+    return this.#exited.promise
+  }
+
+  /**
+   * The caller gives one job at a time.
+   * @throws AppError as the renderer said; `RendererLost` (`undecodable`) when the process ended first or was ended.
+   */
+  run(request: Request): Promise<JobAnswer> {
+    this.#jobs += 1
+    return new Promise((resolve, reject) => {
+      const deadline = setTimeout(() => this.#end('timed-out'), this.#options.deadlineMs)
+      const memory = setInterval(() => this.#checkMemory(), MEMORY_CHECK_MS)
+      const stop = (): void => {
+        clearTimeout(deadline)
+        clearInterval(memory)
+      }
+      this.#running = { resolve, reject, stop }
+      // A send that fails means that the process is going; `exit` tells the rest.
+      if (this.#alive) this.#child.send(request, () => undefined)
+      else this.#lose('it had already ended')
+    })
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  /** Lets an idle process end by itself. */
+  retire(): void {
+    if (this.#child.connected) this.#child.disconnect()
+  }
+
+  #checkMemory(): void {
+    this.#rssBytes = residentBytes(this.#child.pid ?? 0) || this.#rssBytes
+    if (this.#rssBytes > this.#options.memoryLimitBytes) this.#end('too-much-memory')
+  }
+
+  #end(fate: Fate): void {
+    this.#fate = fate
+    this.kill()
+  }
+
+  #settle(answer: Answer): void {
+    if (answer.kind === 'ready') return
+    this.#rssBytes = answer.rssBytes
+    const running = this.#running
+    this.#running = undefined
+    running?.stop()
+    if (answer.kind === 'failed') {
+      const { kind, message, detail } = answer.failure
+      running?.reject(new AppError(kind, message, { cause: detail }))
+    } else {
+      running?.resolve(answer)
+    }
+  }
+
+  #lose(how: string): void {
+    this.#alive = false
+    this.#exited.resolve()
+    const running = this.#running
+    this.#running = undefined
+    running?.stop()
+    const message = {
+      crashed: `the picture made its renderer crash (${how})`,
+      'timed-out': `the picture took longer than ${this.#options.deadlineMs / 1000} s`,
+      'too-much-memory': `the picture needs more than ${Math.round(this.#options.memoryLimitBytes / 2 ** 20)} MiB of memory`,
+    }[this.#fate]
+    running?.reject(new RendererLost(this.#fate, message))
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * A renderer process: reads untrusted pictures so that the server does not. One job at a time; it knows nothing but the job.
+ * Forked by `renderer-process.ts` with `serialization: 'advanced'`.
+ */
+import { setPriority } from 'node:os'
+import sharp from 'sharp'
+import { AppError } from '../core/errors.ts'
+import { blockLoaders } from './open.ts'
+import { probe } from './probe.ts'
+import { render } from './render.ts'
+import type { Answer, Failure, Request } from './wire.ts'
+
+/** Below the server (0), so that hot hits go first when both want the core; above idle work (19). */
+const NICENESS = 10
+
+sharp.cache(false)
+// One job a process and a process a core: libvips' own threads would only get in each other's way.
+sharp.concurrency(1)
+blockLoaders()
+setPriority(NICENESS)
+
+const answer = async (request: Request): Promise<Answer> => {
+  switch (request.kind) {
+    case 'probe':
+      return { kind: 'probed', probed: await probe(request.path, request.limits), rssBytes: process.memoryUsage.rss() }
+    case 'render':
+      return {
+        kind: 'rendered',
+        rendered: await render(request.job, request.limits),
+        rssBytes: process.memoryUsage.rss(),
+      }
+    default:
+      return request satisfies never
+  }
+}
+
+const isMissingFile = (error: unknown): boolean =>
+  error instanceof Error && (('code' in error && error.code === 'ENOENT') || error.message.includes('file is missing'))
+
+/** libvips repeats a broken tag's warning as often as it meets the tag. */
+const MAX_DETAIL = 500
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, MAX_DETAIL)
+
+/** What libvips throws about a file is the file's fault; that the file is gone is ours. */
+const failure = (error: unknown): Failure => {
+  if (error instanceof AppError) return { kind: error.kind, message: error.message, detail: textOf(error.cause ?? '') }
+  if (isMissingFile(error)) return { kind: 'internal', message: 'the original cannot be read', detail: textOf(error) }
+  const message = 'the picture is broken: its header can be read, its pixels cannot'
+  return { kind: 'undecodable', message, detail: textOf(error) }
+}
+
+const serve = async (request: Request): Promise<void> => {
+  const reply = await answer(request).catch(
+    (error: unknown): Answer => ({ kind: 'failed', failure: failure(error), rssBytes: process.memoryUsage.rss() }),
+  )
+  process.send?.(reply)
+}
+
+process.on('message', (request: Request) => {
+  void serve(request)
+})
+// Not `exit`: that would wait for a decode in libuv's threads, and nobody is left to enforce the deadline.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+// A terminal's Ctrl-C reaches the whole process group; the server drains and then closes the channel.
+process.on('SIGINT', () => undefined)
+process.send?.({ kind: 'ready' } satisfies Answer)

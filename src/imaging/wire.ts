@@ -1,0 +1,22 @@
+/** What crosses between the pool and a renderer process: one request, one answer. */
+import type { ErrorKind } from '../core/errors.ts'
+import type { ImageLimits } from './limits.ts'
+import type { Rendered } from './render.ts'
+import type { Probed, RenderJob } from './renderer-port.ts'
+
+export type Request =
+  | { readonly kind: 'probe'; readonly path: string; readonly limits: ImageLimits }
+  | { readonly kind: 'render'; readonly job: RenderJob; readonly limits: ImageLimits }
+
+/** Why a job failed. `detail` is the decoder's own text: for the log, as it may quote the file. */
+export interface Failure {
+  readonly kind: ErrorKind
+  readonly message: string
+  readonly detail: string
+}
+
+export type Answer =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'probed'; readonly probed: Probed; readonly rssBytes: number }
+  | { readonly kind: 'rendered'; readonly rendered: Rendered; readonly rssBytes: number }
+  | { readonly kind: 'failed'; readonly failure: Failure; readonly rssBytes: number }

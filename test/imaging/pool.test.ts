@@ -1,0 +1,212 @@
+/** The pool with real renderer processes, and what happens when they hang, crash, wear out or are closed. */
+import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import type { RenderPlan } from '../../src/core/render-plan.ts'
+import { createRendererPool, type RendererPool } from '../../src/imaging/pool.ts'
+import { corners, corpus, PLAN, scratchFolder } from './pictures.ts'
+
+const patient = new AbortController().signal
+
+const renderVia = async (pool: RendererPool, path: string, plan: Partial<RenderPlan> = {}, signal = patient) => {
+  const { facts } = await pool.probe(path, patient)
+  return pool.render({ path, bytes: statSync(path).size, facts, plan: { ...PLAN, ...plan } }, signal)
+}
+
+/** A picture that takes a renderer a second or so: many pixels for the dearest encoder. */
+const SLOW: Partial<RenderPlan> = { format: 'avif', quality: 'lossless', width: 2500, enlarge: true }
+
+const pictures = async () => {
+  const scratch = await scratchFolder()
+  const small = await scratch.write('small.png', await corners(60, 40).png().toBuffer())
+  const noise = corners(1500, 1000).composite([
+    {
+      input: {
+        create: {
+          width: 1500,
+          height: 1000,
+          channels: 3,
+          background: 'red',
+          noise: { type: 'gaussian', mean: 128, sigma: 60 },
+        },
+      },
+      blend: 'overlay',
+    },
+  ])
+  const large = await scratch.write('large.jpg', await noise.jpeg().toBuffer())
+  return { small, large, [Symbol.asyncDispose]: () => scratch[Symbol.asyncDispose]() }
+}
+
+/** Resolves when `holds` does; the test's own time limit ends a wait in vain. */
+const until = async (holds: () => boolean): Promise<void> => {
+  while (!holds()) await sleep(5)
+}
+
+describe('the renderer pool', () => {
+  it('probes and renders in processes of its own, with bytes that own their memory', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1 })
+    await pool.warm()
+    expect(pool.stats).toMatchObject({ started: 1, processes: 1 })
+    const { bytes, facts, timing } = await renderVia(pool, files.small, { width: 30 })
+    expect(facts).toMatchObject({ format: 'png', width: 30, height: 20, pages: 1, generation: 0 })
+    expect(bytes.buffer.byteLength).toBe(bytes.byteLength)
+    expect(timing.renderMs).toBeGreaterThan(0)
+    expect(pool.stats).toMatchObject({ rendered: 1, probed: 1, running: 0, waiting: 0, failed: 0 })
+    expect(pool.pids).not.toContain(process.pid)
+  })
+
+  it('answers undecodable for a job that outlives its deadline, and renders on', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1, deadlineMs: 1500 })
+    await pool.warm()
+    for (const pid of pool.pids) process.kill(pid, 'SIGSTOP')
+    const stuck = pool.probe(files.small, patient)
+    await expect(stuck).rejects.toMatchObject({
+      kind: 'undecodable',
+      message: expect.stringContaining('longer than 1.5 s'),
+    })
+    await renderVia(pool, files.small)
+    expect(pool.stats).toMatchObject({ timedOut: 1, rendered: 1, processes: 1 })
+  })
+
+  it('answers undecodable for a job whose renderer dies, and renders on', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1 })
+    const crashing = renderVia(pool, files.large, SLOW)
+    await until(() => pool.stats.running === 1)
+    await sleep(50)
+    for (const pid of pool.pids) process.kill(pid, 'SIGSEGV')
+    await expect(crashing).rejects.toMatchObject({ kind: 'undecodable', message: expect.stringContaining('crash') })
+    await renderVia(pool, files.small)
+    expect(pool.stats).toMatchObject({ crashed: 1, rendered: 1 })
+  })
+
+  it('starts another process where an idle one has died', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1 })
+    await pool.warm()
+    for (const pid of pool.pids) process.kill(pid, 'SIGKILL')
+    await until(() => pool.stats.processes === 0)
+    await renderVia(pool, files.small)
+    expect(pool.stats).toMatchObject({ started: 2, crashed: 0, rendered: 1 })
+  })
+
+  it('kills a renderer that grows beyond its memory limit', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1, memoryLimitBytes: 60e6 })
+    const { facts } = await pool.probe(files.large, patient)
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    const greedy = pool.render(job, patient)
+    await expect(greedy).rejects.toMatchObject({ kind: 'undecodable', message: expect.stringContaining('memory') })
+    expect(pool.stats).toMatchObject({ outOfMemory: 1 })
+  })
+
+  it('refuses with busy once its line is full, and forgets a waiting job whose caller left', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1, maxWaiting: 1 })
+    const { facts } = await pool.probe(files.large, patient)
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    const running = pool.render(job, patient)
+    await until(() => pool.stats.running === 1)
+    const caller = new AbortController()
+    const waiting = pool.render(job, caller.signal)
+    const refused = pool.render(job, patient)
+    await expect(refused).rejects.toMatchObject({ kind: 'busy', retryAfterSeconds: expect.any(Number) })
+    caller.abort(new Error('the client left'))
+    await expect(waiting).rejects.toThrow('the client left')
+    expect(pool.stats).toMatchObject({ running: 1, waiting: 0, waitingCost: 0, rejected: 1 })
+    // Probes have a place of their own: this one is answered while the render runs.
+    await pool.probe(files.small, patient)
+    expect(pool.stats).toMatchObject({ running: 1, rendered: 0 })
+    await running
+    expect(pool.stats.rendered).toBe(1)
+  })
+
+  it('replaces a process after its share of jobs, without failing one', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1, recycleAfterJobs: 5 })
+    const { facts } = await pool.probe(files.small, patient)
+    const job = { path: files.small, bytes: statSync(files.small).size, facts, plan: { ...PLAN, width: 20 } }
+    const [before] = pool.pids
+    while (pool.stats.recycled < 2) await pool.render(job, patient)
+    expect(pool.pids).not.toContain(before)
+    expect(pool.stats).toMatchObject({ failed: 0, crashed: 0 })
+  })
+
+  it('drains when closed: the running job ends, the waiting one is refused, no process stays', async () => {
+    await using files = await pictures()
+    const pool = createRendererPool({ renderers: 1 })
+    const { facts } = await pool.probe(files.large, patient)
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    const running = pool.render(job, patient)
+    await until(() => pool.stats.running === 1)
+    const waiting = pool.render(job, patient)
+    const pids = pool.pids
+    const refused = expect(waiting).rejects.toMatchObject({ kind: 'busy' })
+    await pool.close()
+    await refused
+    expect((await running).facts.format).toBe('avif')
+    for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH')
+    await expect(pool.probe(files.small, patient)).rejects.toMatchObject({ kind: 'busy' })
+  })
+
+  it('kills what is still running when the grace is over', async () => {
+    await using files = await pictures()
+    const pool = createRendererPool({ renderers: 1, graceMs: 50 })
+    const running = renderVia(pool, files.large, SLOW)
+    const lost = expect(running).rejects.toMatchObject({ kind: 'undecodable' })
+    await until(() => pool.stats.running === 1)
+    for (const pid of pool.pids) process.kill(pid, 'SIGSTOP')
+    await pool.close()
+    await lost
+    expect(pool.stats.processes).toBe(0)
+  })
+
+  it('says that a file is missing, not that it is broken', async () => {
+    await using pool = createRendererPool({ renderers: 1 })
+    await expect(pool.probe('/nowhere/at-all', patient)).rejects.toMatchObject({ kind: 'internal' })
+  })
+})
+
+describe('hostile files', () => {
+  const REFUSALS = ['unsupported-type', 'undecodable', 'too-large']
+
+  it.runIf(corpus('hostile').length)(
+    'each ends in a refusal or a picture, and the pool is well afterwards',
+    { timeout: 180_000 },
+    async () => {
+      await using pool = createRendererPool({ renderers: 2, deadlineMs: 20_000 })
+      for (const path of corpus('hostile')) {
+        const outcome = await renderVia(pool, path, { width: 200, format: 'webp' }).then(
+          ({ facts }) => `${facts.width}`,
+          (error: { kind?: string }) => error.kind ?? String(error),
+        )
+        expect(REFUSALS.includes(outcome) || Number(outcome) >= 1, `${path}: ${outcome}`).toBe(true)
+      }
+      await using files = await pictures()
+      await renderVia(pool, files.small)
+      expect(pool.stats).toMatchObject({ rejected: 0, crashed: 0, outOfMemory: 0, running: 0, waiting: 0 })
+      expect(pool.stats.rssBytes).toBeLessThan(3 * 300e6)
+    },
+  )
+
+  it.for([
+    ['a PNG of 60,000 × 60,000', 'too-large'],
+    ['a JPEG cut in half', 'undecodable'],
+    ['a script', 'unsupported-type'],
+  ])('refuses %s made here', async ([name, kind]) => {
+    await using scratch = await scratchFolder()
+    await using pool = createRendererPool({ renderers: 1 })
+    const png = await corners(16, 16).png().toBuffer()
+    png.writeUInt32BE(60_000, 16)
+    png.writeUInt32BE(60_000, 20)
+    // The header's checksum has to be right, or it is the checksum that is refused.
+    png.writeUInt32BE((await import('node:zlib')).crc32(png.subarray(12, 29)), 29)
+    const jpeg = await corners(400, 400).jpeg().toBuffer()
+    const bytes =
+      kind === 'too-large' ? png : kind === 'undecodable' ? jpeg.subarray(0, jpeg.length / 2) : Buffer.from('#!/bin/sh')
+    const path = await scratch.write(name ?? '', bytes)
+    await expect(renderVia(pool, path)).rejects.toMatchObject({ kind })
+  })
+})
