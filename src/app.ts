@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { AppError } from './core/errors.ts'
 import { createRouter, type Router } from './http/context.ts'
+import { openApiDocument } from './http/openapi-document.ts'
 import { problemResponse } from './http/problem.ts'
 import type { Metrics } from './telemetry.ts'
 
@@ -49,16 +50,7 @@ export const createApp = (mounts: Mounts, metrics: Metrics, log: Logger): Router
   for (const [path, router] of Object.entries(mounts.internal)) app.route(path, router)
   for (const router of mounts.root) app.route('/', router)
 
-  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: {
-      title: 'Oriel',
-      version: '0.1.0',
-      description: 'An image CDN origin: store once, negotiate per device, render on demand, count every request.',
-      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
-    },
-    security: [{ bearer: [] }],
-  })
+  const document = openApiDocument(app)
+  app.get('/openapi.json', (c) => c.json(document))
   return app
 }

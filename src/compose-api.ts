@@ -11,6 +11,7 @@ import type { ChangeNotices, Locker } from './coordination/coordination.ts'
 import { ORIGINAL_FORMATS } from './core/image.ts'
 import { createAssetUrls } from './delivery/asset-urls.ts'
 import type { Delivery } from './delivery/delivery.ts'
+import { createDeliveryDocument } from './delivery/openapi.ts'
 import type { SigningKeys } from './delivery/signature.ts'
 import type { Secrets } from './first-start.ts'
 import { createDescribeAsset } from './http/asset-document.ts'
@@ -83,6 +84,7 @@ export const composeApi = (parts: ApiParts): Router => {
       root: [
         createOpsRoutes(healthChecks(engines, config), metrics.registry),
         createUiRoutes(),
+        createDeliveryDocument(),
         ...(engines.analytics ? [createAnalyticsRoutes({ guards, query: engines.analytics.query })] : []),
       ],
     },

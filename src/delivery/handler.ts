@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import type { DeliveryRecorder } from '../analytics/recorder-port.ts'
 import type { OriginalStore } from '../blobs/store.ts'
+import type { DeliverySubject } from '../core/asset.ts'
 import { AppError } from '../core/errors.ts'
 import type { EventSubject } from '../core/event.ts'
 import { toProblem } from '../http/problem.ts'
@@ -129,6 +130,19 @@ const sendWhole = async (ports: HandlerPorts, route: OriginalRoute, whole: Whole
   const { request, response, startedAt, nowSeconds, signal } = whole
   const known = await ports.subjects.find(route.digest)
   const subject = admit(known.subject, route.digest, route.grant.trusted)
+  // On 'close' and not after the body: a pipeline also waits for its file to be closed, and a client may be gone before that.
+  const sending = (sent: Sent) =>
+    response.once('close', () => {
+      const whole = response.writableFinished
+      const occurrence = ports.occurrences(
+        request,
+        sent.status === 304 ? 'none' : 'original',
+        whole ? sent.status : CLIENT_LEFT,
+        whole ? sent.bytes : 0,
+        startedAt,
+      )
+      ports.recorder.record(ports.recorder.prepare(wholeEvent(route, subject)), occurrence)
+    })
   const exchange: Exchange = {
     method: request.method ?? 'GET',
     header: headerReader(request),
@@ -136,26 +150,28 @@ const sendWhole = async (ports: HandlerPorts, route: OriginalRoute, whole: Whole
     freshness: { shared: subject.access === 'public', expiresAt: route.grant.expiresAt },
     nowSeconds,
     signal,
+    sending,
   }
-  const sent: Sent =
-    route.kind === 'original' ? await sendOriginal(ports.originals, subject, exchange) : sendInfo(subject, exchange)
-  const event = ports.recorder.prepare({
-    ...refusedEvent(request.url ?? ''),
-    hash: subject.digest,
-    owner: subject.ownerId,
-    servedWidth: subject.facts.width,
-    servedHeight: subject.facts.height,
-    formatAsked: route.kind,
-    formatServed: route.kind === 'original' ? subject.facts.format : 'json',
-    originalBytes: subject.bytes,
-  })
-  const tier = sent.status === 304 ? 'none' : 'original'
-  ports.recorder.record(event, ports.occurrences(request, tier, sent.status, sent.bytes, startedAt))
+  if (route.kind === 'original') await sendOriginal(ports.originals, subject, exchange)
+  else sendInfo(subject, exchange)
 }
 
-/** What can be said of a request that was not answered with an image: the hash, if the path has one. */
-const refusedEvent = (url: string): EventSubject => ({
-  hash: /^\/i\/([0-9a-f]{64})\//.exec(url)?.[1] ?? '',
+/** nginx's status for a client that closed the connection before the answer was through; only in the event row. */
+const CLIENT_LEFT = 499
+
+const wholeEvent = (route: OriginalRoute, subject: DeliverySubject): EventSubject => ({
+  ...NO_EVENT,
+  hash: subject.digest,
+  owner: subject.ownerId,
+  servedWidth: subject.facts.width,
+  servedHeight: subject.facts.height,
+  formatAsked: route.kind,
+  formatServed: route.kind === 'original' ? subject.facts.format : 'json',
+  originalBytes: subject.bytes,
+})
+
+const NO_EVENT: EventSubject = {
+  hash: '',
   owner: '',
   askedWidth: 0,
   askedHeight: 0,
@@ -167,4 +183,10 @@ const refusedEvent = (url: string): EventSubject => ({
   dpr: 1,
   slowNetwork: false,
   originalBytes: 0,
+}
+
+/** What can be said of a request that was not answered with an image: the hash, if the path has one. */
+const refusedEvent = (url: string): EventSubject => ({
+  ...NO_EVENT,
+  hash: /^\/i\/([0-9a-f]{64})\//.exec(url)?.[1] ?? '',
 })

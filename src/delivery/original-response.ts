@@ -28,6 +28,8 @@ export interface Exchange {
   readonly freshness: Freshness
   readonly nowSeconds: number
   readonly signal: AbortSignal
+  /** Told before the first byte what is being sent. */
+  readonly sending: (sent: Sent) => void
 }
 
 /** Facts change with visibility, never with time; an hour keeps caches from telling of a deleted image for long. */
@@ -46,8 +48,8 @@ export const sendOriginal = async (
   originals: Pick<OriginalStore, 'read'>,
   subject: Admitted,
   exchange: Exchange,
-): Promise<Sent> => {
-  const { method, header, response, signal } = exchange
+): Promise<void> => {
+  const { method, header, response, signal, sending } = exchange
   const etag = originalEtag(subject.digest)
   const shared = [
     ...validators(etag, cacheControl(exchange.freshness, exchange.nowSeconds)),
@@ -56,8 +58,9 @@ export const sendOriginal = async (
   ]
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
+    sending({ status: 304, bytes: 0 })
     response.writeHead(304, shared).end()
-    return { status: 304, bytes: 0 }
+    return
   }
   // RFC 9110 §14.2: Range is defined for GET only.
   const range = method === 'GET' ? parseRange(header('range'), header('if-range'), etag, subject.bytes) : undefined
@@ -71,24 +74,26 @@ export const sendOriginal = async (
     ...(range ? ['Content-Range', `bytes ${range.start}-${range.end}/${subject.bytes}`] : []),
   ]
   if (method === 'HEAD') {
+    sending({ status: 200, bytes: 0 })
     response.writeHead(200, headers).end()
-    return { status: 200, bytes: 0 }
+    return
   }
   const body = await originals.read(subject.digest, range, signal)
+  sending({ status, bytes: length })
   response.writeHead(status, headers)
   await pipeline(body, response, { signal })
-  return { status, bytes: length }
 }
 
 /** Public facts only: nothing an owner wrote, no name, no place. */
-export const sendInfo = (subject: Admitted, exchange: Exchange): Sent => {
-  const { method, header, response, freshness } = exchange
+export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
+  const { method, header, response, freshness, sending } = exchange
   const etag = `"info-${subject.digest.slice(0, 32)}"`
   const control = `${freshness.shared ? 'public' : 'private'}, max-age=${INFO_MAX_AGE_SECONDS}`
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
+    sending({ status: 304, bytes: 0 })
     response.writeHead(304, [...validators(etag, control)]).end()
-    return { status: 304, bytes: 0 }
+    return
   }
   const { facts } = subject
   const body = Buffer.from(
@@ -105,6 +110,7 @@ export const sendInfo = (subject: Admitted, exchange: Exchange): Sent => {
       aspect_ratio: Number((facts.width / facts.height).toFixed(4)),
     }),
   )
+  sending({ status: 200, bytes: method === 'HEAD' ? 0 : body.byteLength })
   response.writeHead(200, [
     ...validators(etag, control),
     'Content-Type',
@@ -113,5 +119,4 @@ export const sendInfo = (subject: Admitted, exchange: Exchange): Sent => {
     String(body.byteLength),
   ])
   response.end(method === 'HEAD' ? undefined : body)
-  return { status: 200, bytes: method === 'HEAD' ? 0 : body.byteLength }
 }

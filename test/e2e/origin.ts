@@ -114,3 +114,6 @@ const listening = (child: ChildProcess, output: () => string): Promise<string> =
       reject(new Error(`exited with ${code} before listening:\n${output()}`))
     })
   })
+
+/** The body, taken to be of the shape that the test then checks. */
+export const json = async <T>(response: Response): Promise<T> => (await response.json()) as T

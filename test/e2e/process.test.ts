@@ -1,0 +1,88 @@
+import { spawnSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { type AssetJson, json, startOrigin } from './origin.ts'
+
+const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
+
+describe('the process', () => {
+  it('refuses to start with a wrong configuration, naming every fault', () => {
+    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+    const env = { PATH: process.env.PATH ?? '', PORT: 'many', ORIEL_TYPO: '1' }
+    const { status, stderr } = spawnSync(process.execPath, [main], { env, encoding: 'utf8' })
+    expect(status).toBe(1)
+    expect(stderr).toContain('PORT: ')
+    expect(stderr).toContain('ORIEL_TYPO: no such variable')
+  })
+
+  it('on SIGTERM ends what is in flight, then exits 0 and leaves no child behind', async () => {
+    await using origin = await startOrigin()
+    const { hash } = await origin.upload(photo)
+    const inFlight = Array.from({ length: 8 }, (_, i) => fetch(`${origin.url}/i/${hash}/${600 + i * 60}x.avif`))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const [code, ...answers] = await Promise.all([origin.stop('SIGTERM'), ...inFlight])
+    expect(code).toBe(0)
+    expect(answers.map((answer) => answer.status)).toEqual(Array(8).fill(200))
+    expect(spawnSync('pgrep', ['-P', String(origin.pid)], { encoding: 'utf8' }).stdout).toBe('')
+  })
+
+  it('after kill -9 serves what it acknowledged, and knows the same admin key', async () => {
+    await using first = await startOrigin({ env: { ORIEL_ADMIN_KEY: '' } })
+    const key = /Admin key {3}(\S+)/.exec(first.output())?.[1]
+    const headers = { Authorization: `Bearer ${key}`, 'Content-Type': 'image/jpeg' }
+    const uploaded = await fetch(`${first.url}/assets/upload`, { method: 'POST', headers, body: photo })
+    expect(uploaded.status).toBe(201)
+    const { id, hash } = await json<AssetJson>(uploaded)
+    await first.stop('SIGKILL')
+    await using second = await startOrigin({ data: first.data, env: { ORIEL_ADMIN_KEY: '' } })
+    expect(second.output()).not.toContain(key ?? 'no key')
+    expect((await fetch(`${second.url}/assets/${id}`, { headers })).status).toBe(200)
+    const original = await fetch(`${second.url}/i/${hash}/original`)
+    expect(new Uint8Array(await original.arrayBuffer())).toEqual(photo)
+  })
+
+  it('tells operators that it is alive, ready, and what it counts', async () => {
+    await using origin = await startOrigin()
+    expect((await fetch(`${origin.url}/healthz`)).status).toBe(200)
+    const ready = await json<{ status: string; engines: object }>(await fetch(`${origin.url}/readyz`))
+    expect(Object.keys(ready.engines)).toEqual(['metadata', 'blobs', 'renderers', 'analytics'])
+    expect(ready.status).toBe('ready')
+    expect(await (await fetch(`${origin.url}/metrics`)).text()).toContain('oriel_delivery_hot 0')
+    const openapi = await json<{ openapi: string; paths: Record<string, Record<string, unknown>> }>(
+      await fetch(`${origin.url}/openapi.json`),
+    )
+    expect(openapi.openapi).toBe('3.1.0')
+    expect(openapi.paths['/assets/upload']?.post).toBeDefined()
+    expect(openapi.paths['/images/upload']?.post).toBeDefined()
+    expect(openapi.paths['/i/{hash}/{size}.{fmt}']?.get).toBeDefined()
+  })
+
+  it('records one row for every image request, refused ones too', async () => {
+    await using origin = await startOrigin()
+    const { hash } = await origin.upload(photo)
+    for (const path of ['320x.webp', '320x.webp', '320x.bmp', 'original']) {
+      await (
+        await fetch(`${origin.url}/i/${hash}/${path}`, { headers: { Referer: 'https://shop.example/p/1' } })
+      ).arrayBuffer()
+    }
+    const summary = await origin.api('/analytics/summary?group_by=tier,status')
+    if (summary.status === 503) {
+      console.log('left out: chDB does not run here, so the rows were not counted')
+      return
+    }
+    const { rows, total } = await json<{ rows: { tier: string; status: number }[]; total: { requests: number } }>(
+      summary,
+    )
+    expect(total.requests).toBe(4)
+    expect(rows.map((row) => `${row.tier} ${row.status}`).sort()).toEqual([
+      'memory 200',
+      'none 400',
+      'original 200',
+      'render 200',
+    ])
+    const csv = await (await origin.api('/analytics/summary?group_by=referrer&format=csv')).text()
+    expect(csv).toMatch(/^referrer,requests,/)
+    expect(csv).toContain('shop.example,4,')
+  })
+})
