@@ -1,0 +1,71 @@
+/**
+ * `npm run bench`: Oriel beside references measured in the same run, in turns, on the same machine. Writes
+ * `bench/results/latest.json` and `latest.md`, and prints the table.
+ * `--only hot,cold` picks parts and keeps the others' earlier results; `--quick` shortens all and writes nothing.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { describeMachine } from './machine.ts'
+import type { Part } from './part.ts'
+import { avif } from './parts/avif.ts'
+import { cold } from './parts/cold.ts'
+import { contention } from './parts/contention.ts'
+import { events } from './parts/events.ts'
+import { hot } from './parts/hot.ts'
+import { precheck } from './parts/precheck.ts'
+import { start } from './parts/start.ts'
+import { upload } from './parts/upload.ts'
+import { watchDisturbance } from './process-tree.ts'
+import { canPin } from './processes.ts'
+import type { Section } from './row.ts'
+import { formatResults } from './table.ts'
+
+const PARTS: Readonly<Record<string, Part>> = { cold, avif, hot, contention, precheck, events, upload, start }
+
+const RESULTS = new URL('./results/', import.meta.url)
+const JSON_FILE = new URL('latest.json', RESULTS)
+const TABLE_FILE = new URL('latest.md', RESULTS)
+
+type Results = Readonly<Record<string, readonly Section[]>>
+
+const readEarlier = async (): Promise<Results> => {
+  try {
+    return (JSON.parse(await readFile(JSON_FILE, 'utf8')) as { readonly parts: Results }).parts
+  } catch {
+    // No earlier run.
+    return {}
+  }
+}
+
+const { values } = parseArgs({ options: { only: { type: 'string' }, quick: { type: 'boolean', default: false } } })
+const chosen = values.only?.split(',') ?? Object.keys(PARTS)
+const unknown = chosen.filter((name) => !(name in PARTS))
+if (unknown.length > 0)
+  throw new Error(`no such part: ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}`)
+if (!canPin) process.stderr.write('taskset or a second core is missing: nothing is pinned, ratios will be noisier\n')
+
+const machine = describeMachine()
+const fresh: Record<string, readonly Section[]> = {}
+for (const name of chosen) {
+  const from = performance.now()
+  const disturbance = watchDisturbance()
+  const log = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
+  const sections = (await PARTS[name]?.({ quick: values.quick, log })) ?? []
+  fresh[name] = sections.map((section) => ({ ...section, disturbance: disturbance() }))
+  log(`done in ${Math.round((performance.now() - from) / 1000)} s`)
+}
+
+const earlier = values.only && !values.quick ? await readEarlier() : {}
+const parts: Results = Object.fromEntries(
+  Object.keys(PARTS).flatMap((name) => {
+    const sections = fresh[name] ?? earlier[name]
+    return sections ? [[name, sections] as const] : []
+  }),
+)
+const table = formatResults(machine, Object.values(parts).flat())
+process.stdout.write(table)
+if (!values.quick) {
+  await mkdir(RESULTS, { recursive: true })
+  await writeFile(JSON_FILE, `${JSON.stringify({ machine, parts }, null, 2)}\n`)
+  await writeFile(TABLE_FILE, table)
+}

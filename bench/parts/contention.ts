@@ -1,0 +1,83 @@
+/** Latency of hot hits while every core renders, beside the same with nothing to render. */
+
+import { prepareHot } from '../hot-variant.ts'
+import { LARGE, makeJpeg, numberedJpeg } from '../jpegs.ts'
+import { load, startGenerator } from '../load/generator.ts'
+import { getRequest, type LoadResult } from '../load/job.ts'
+import { startOrigin, uploadAll } from '../origin.ts'
+import type { Part } from '../part.ts'
+import { comparedRow, plainRow, type Row } from '../row.ts'
+import { interleave } from '../statistics.ts'
+
+const COLD_AT_ONCE = 8
+const ORIGINALS = 60
+/** Distinct variants of one original: steps of the ladder that cost about as much as 800 px. */
+const WIDTHS = [600, 640, 720, 750, 768, 800, 828, 900, 960, 1024] as const
+const FORMATS = ['jpg', 'webp', 'avif'] as const
+
+/** Saturated: as many requests as the server can answer. Paced: what a page's visitors feel, with the server far from busy. */
+const SHAPES = [
+  { name: 'as fast as it goes, 64 connections', connections: 64 },
+  { name: '1,000 requests a second', connections: 16, perSecond: 1_000 },
+] as const
+
+export const contention: Part = async ({ quick, log }) => {
+  const rounds = quick ? 2 : 4
+  const seconds = quick ? 1.5 : 2.5
+  await using origin = await startOrigin()
+  await using hotGenerator = startGenerator()
+  await using coldGenerator = startGenerator()
+  const { negotiated } = await prepareHot(origin)
+  const jpeg = await makeJpeg(LARGE.width, LARGE.height, LARGE.bytes)
+  const hashes = await uploadAll(
+    origin,
+    Array.from({ length: ORIGINALS }, (_, index) => numberedJpeg(jpeg, index)),
+  )
+  const unused = WIDTHS.flatMap((width) =>
+    FORMATS.flatMap((format) => hashes.map((hash) => getRequest(`/i/${hash}/${width}x.${format}`))),
+  )
+
+  const rows: Row[] = []
+  for (const { name, ...shape } of SHAPES) {
+    log(name)
+    const renders: number[] = []
+    const source = { kind: 'repeat', request: negotiated.text } as const
+    const hot = (): Promise<LoadResult> => load(hotGenerator, { port: origin.port, source, seconds, ...shape })
+    const loaded = async (): Promise<LoadResult> => {
+      const requests = unused.splice(0, Math.ceil(100 * (seconds + 1)))
+      const cold = load(coldGenerator, {
+        port: origin.port,
+        connections: COLD_AT_ONCE,
+        source: { kind: 'list', requests },
+        seconds: seconds + 1,
+      })
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      const result = await hot()
+      renders.push((await cold).perSecond)
+      return result
+    }
+    await hot()
+    const slices = await interleave(rounds, loaded, hot)
+    const row = (what: string, unit: string, pick: (slice: LoadResult) => number, target?: Row['target']) =>
+      comparedRow({
+        what: `${name}: ${what}`,
+        unit,
+        ours: slices.ours.map(pick),
+        reference: slices.reference.map(pick),
+        ...(target && { target }),
+      })
+    rows.push(
+      row('p99', 'ms', ({ p99 }) => p99, { of: 'ratio', atMost: 5 }),
+      row('p50', 'ms', ({ p50 }) => p50),
+      row('requests', '/s', ({ perSecond }) => perSecond),
+      plainRow({ what: `${name}: renders meanwhile`, unit: '/s', ours: renders }),
+    )
+  }
+  return [
+    {
+      title: `Hot hits while ${COLD_AT_ONCE} cold renders are always under way`,
+      reference: 'the same hot hits with nothing to render; nothing is pinned to a core',
+      rows,
+    },
+  ]
+}

@@ -1,0 +1,87 @@
+/** What recording every request costs a hot hit, and how much of that figure is noise. */
+import { type HotRequest, prepareHot } from '../hot-variant.ts'
+import { load, startGenerator } from '../load/generator.ts'
+import { type Origin, startOrigin } from '../origin.ts'
+import type { Part } from '../part.ts'
+import { cpuSecondsOf, treeCpuSeconds } from '../process-tree.ts'
+import { LOAD_CORE, SERVER_CORE } from '../processes.ts'
+import { comparedRow } from '../row.ts'
+
+const CONNECTIONS = 64
+const TARGET = { of: 'ratio', atLeast: 0.97 } as const
+
+interface Slice {
+  readonly perSecond: number
+  /** Of the serving process alone, µs a request. */
+  readonly cpuUs: number
+  /** Of all processes, µs a request. */
+  readonly treeUs: number
+}
+
+export const events: Part = async ({ quick, log }) => {
+  const rounds = quick ? 3 : 10
+  const seconds = quick ? 1 : 1.5
+  const start = (analytics: 'on' | 'off') => startOrigin({ core: SERVER_CORE, env: { ORIEL_ANALYTICS: analytics } })
+  await using on = await start('on')
+  await using off = await start('off')
+  await using offAgain = await start('off')
+  await using generator = startGenerator(LOAD_CORE)
+  const origins = [on, off, offAgain]
+  const requests: HotRequest[] = []
+  for (const origin of origins) requests.push((await prepareHot(origin)).negotiated)
+
+  const slice = async (origin: Origin, { text }: HotRequest): Promise<Slice> => {
+    const [own, tree] = [cpuSecondsOf(origin.pid), treeCpuSeconds(origin.pid)]
+    const source = { kind: 'repeat', request: text } as const
+    const { perSecond, answered } = await load(generator, {
+      port: origin.port,
+      connections: CONNECTIONS,
+      source,
+      seconds,
+    })
+    return {
+      perSecond,
+      cpuUs: ((cpuSecondsOf(origin.pid) - own) * 1e6) / answered,
+      treeUs: ((treeCpuSeconds(origin.pid) - tree) * 1e6) / answered,
+    }
+  }
+  const results: readonly Slice[][] = origins.map(() => [])
+  log('on, off, off again')
+  // One round more than counted: the first warms up. Each round begins with another of the three.
+  for (let round = 0; round <= rounds; round += 1)
+    for (let turn = 0; turn < origins.length; turn += 1) {
+      const at = (round + turn) % origins.length
+      const [origin, request] = [origins[at], requests[at]]
+      if (!origin || !request) continue
+      const result = await slice(origin, request)
+      if (round > 0) results[at]?.push(result)
+    }
+
+  const [withEvents = [], without = [], withoutAgain = []] = results
+  const row = (what: string, unit: string, pick: (slice: Slice) => number, target?: typeof TARGET, note?: string) =>
+    comparedRow({
+      what,
+      unit,
+      ours: withEvents.map(pick),
+      reference: without.map(pick),
+      ...(target && { target }),
+      ...(note && { note }),
+    })
+  return [
+    {
+      title: 'Recording of delivery events, at full hot load',
+      reference: '`ORIEL_ANALYTICS=off`; negotiated URL, Chrome headers, all processes of the server on one core',
+      rows: [
+        row('requests', '/s', ({ perSecond }) => perSecond, TARGET),
+        row('CPU of the server', 'µs', ({ cpuUs }) => cpuUs),
+        row('CPU of all its processes', 'µs', ({ treeUs }) => treeUs),
+        comparedRow({
+          what: 'noise: off against off, requests',
+          unit: '/s',
+          ours: withoutAgain.map(({ perSecond }) => perSecond),
+          reference: without.map(({ perSecond }) => perSecond),
+        }),
+      ],
+    },
+  ]
+}
