@@ -1,6 +1,6 @@
-/** Originals as files named by their SHA-256: `<folder>/originals/ab/cd/<digest>`. A name exists only once its bytes are on the disk. */
+/** Originals as files named by their SHA-256: `<folder>/originals/ab/<digest>`. A name exists only once its bytes are on the disk. */
 import { createReadStream } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AppError } from '../core/errors.ts'
@@ -11,20 +11,19 @@ import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal }
 
 /**
  * Opens the store under `folder` (made if missing) and removes what an earlier process left half-received.
- * One process owns the folder. 256 × 256 leaf folders: 100 M originals are 1,500 names a folder.
+ * One process owns the folder. 256 leaf folders, all made and synced here, so that an upload never has to make one: that
+ * would be two more fsyncs, and a second upload into a leaf just made could be acknowledged before the leaf is durable.
+ * 100 M originals are 390,000 names a folder, which the hashed directories of ext4 and XFS do not mind.
  */
 export const openDiskOriginals = async (folder: string): Promise<OriginalStore & OriginalLister> => {
   const root = join(folder, 'originals')
-  await ensureFolder(root)
+  await makeLeaves(root)
   const staging = await emptyFolder(folder, 'staging')
-  const known = new Set<string>()
   const pathOf = (digest: Digest) => join(leafOf(root, digest), digest)
 
   const publish = async (path: string, digest: Digest): Promise<void> => {
     const leaf = leafOf(root, digest)
     try {
-      if (!known.has(leaf)) await ensureFolder(leaf)
-      known.add(leaf)
       // rename(2) over an existing original replaces equal bytes by equal bytes, atomically: also the cure of a rotten file.
       await rename(path, join(leaf, digest))
       await syncFolder(leaf)
@@ -59,7 +58,15 @@ export const openDiskOriginals = async (folder: string): Promise<OriginalStore &
   }
 }
 
-const leafOf = (root: string, digest: Digest): string => join(root, digest.slice(0, 2), digest.slice(2, 4))
+const leafOf = (root: string, digest: Digest): string => join(root, digest.slice(0, 2))
+
+/** The root is synced even when all leaves are there: a process that made them may have died before it did. */
+const makeLeaves = async (root: string): Promise<void> => {
+  await ensureFolder(root)
+  for (let leaf = 0; leaf < 256; leaf++)
+    await mkdir(join(root, leaf.toString(16).padStart(2, '0')), { recursive: true })
+  await syncFolder(root)
+}
 
 const missing = (digest: Digest, cause?: unknown): AppError =>
   new AppError('internal', `the bytes of ${digest} are missing`, { cause })

@@ -1,5 +1,5 @@
 /** Folders and their durability: a new name survives a crash only once the folder that holds it is synced. */
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, open, opendir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { AppError } from '../core/errors.ts'
 
@@ -49,15 +49,15 @@ export interface WalkedFile {
 }
 
 /**
- * Every file below `folder` that has not gone meanwhile, one at a time: housekeeping must not crowd the disk. Holds one
- * listing per level. Not opendir's `recursive`, which opens each folder synchronously and so stops the event loop.
+ * Every file below `folder` that has not gone meanwhile, one at a time: housekeeping must not crowd the disk. Constant
+ * memory. Not opendir's `recursive`, which opens each folder synchronously and so stops the event loop.
  */
 export async function* walkFiles(folder: string): AsyncGenerator<WalkedFile> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+  const entries = await opendir(folder).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return []
     throw error
   })
-  for (const entry of entries) {
+  for await (const entry of entries) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) yield* walkFiles(path)
     if (!entry.isFile()) continue

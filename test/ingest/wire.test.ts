@@ -9,11 +9,11 @@ import { ADMIN_KEY, asAdmin, picture, type UploadedAsset } from '../fixtures/wri
 
 type Served = Awaited<ReturnType<typeof serveWritePath>>
 
-const expectNothingLeft = async ({ folder, metadata }: Served) => {
+const expectNothingLeft = async ({ folder, metadata, originals }: Served) => {
   // The client may know before the server does.
   for (let tries = 0; tries < 200 && (await readdir(join(folder, 'staging'))).length > 0; tries++) await sleep(10)
   expect(await readdir(join(folder, 'staging'))).toEqual([])
-  expect(await readdir(join(folder, 'originals'))).toEqual([])
+  for await (const { digest } of originals.list()) expect.unreachable(`${digest} is still stored`)
   expect(await metadata.read.selectFrom('assets').select('id').execute()).toEqual([])
 }
 
