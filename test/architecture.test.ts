@@ -23,7 +23,8 @@ const RANK: Readonly<Record<string, number>> = {
   'first-start': 5,
   compose: 6,
   'compose-api': 5,
-  main: 7,
+  server: 7,
+  main: 8,
 }
 
 /** Files that are drivers: only their own folder and the composition root may name them. */

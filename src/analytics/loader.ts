@@ -40,12 +40,12 @@ const CONTENT_FAULTS: ReadonlySet<string> = new Set([
   '467', // CANNOT_PARSE_BOOL
 ])
 
-/** A segment that was in hand at this many failures in a row is taken for their cause: it may crash the engine, not only displease it. */
-const MAX_ATTEMPTS = 20
+/** Segments of our own making do not crash the engine; one that was in hand at so many crashes in a row is taken for the cause. */
+const MAX_CRASHES = 10
 
 export const createLoader = (spool: Spool, engine: Engine, log: AnalyticsLog): Loader => {
   const count = { insertedRows: 0, insertedSegments: 0, insertFailures: 0 }
-  let suspect: { token: string; attempts: number } = { token: '', attempts: 0 }
+  let suspect = { token: '', crashes: 0 }
   let running: Promise<void> = Promise.resolve()
 
   const putAside = async (segment: Segment, error: unknown): Promise<void> => {
@@ -56,14 +56,17 @@ export const createLoader = (spool: Spool, engine: Engine, log: AnalyticsLog): L
     await spool.reject(segment)
   }
   const load = async (client: ClickHouseClient, segment: Segment, signal: AbortSignal): Promise<void> => {
-    const attempts = suspect.token === segment.token ? suspect.attempts + 1 : 1
-    suspect = { token: segment.token, attempts }
+    const again = suspect.token === segment.token
+    // Only an engine that was seen alive just before can have been brought down by the segment; an outage proves nothing.
+    const wasAlive = !again || (await client.ping()).success
     try {
       await insertSegment(client, segment, signal)
     } catch (error) {
       if (signal.aborted) throw error
       count.insertFailures++
-      if (isContentFault(error) || attempts >= MAX_ATTEMPTS) return putAside(segment, error)
+      const crashes = (again ? suspect.crashes : 0) + (wasAlive && isHangUp(error) ? 1 : 0)
+      suspect = { token: segment.token, crashes }
+      if (isContentFault(error) || crashes >= MAX_CRASHES) return putAside(segment, error)
       throw error
     }
     count.insertedRows += segment.rows
@@ -88,6 +91,11 @@ export const createLoader = (spool: Spool, engine: Engine, log: AnalyticsLog): L
 }
 
 const isContentFault = (error: unknown): boolean => error instanceof ClickHouseError && CONTENT_FAULTS.has(error.code)
+
+/** The connection broke while the answer was awaited: the other end died. A refused connection or a time-out is not that. */
+const isHangUp = (error: unknown): boolean =>
+  error instanceof Error &&
+  (('code' in error && error.code === 'ECONNRESET') || error.message.includes('socket hang up'))
 
 /**
  * The insert is one block (8 MiB is far below the block limits, and one thread parses), so the token covers all of it; a
