@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readConfig } from '../../config/environment.ts'
+import { readConfig, VARIABLE_NOTES } from '../../config/environment.ts'
 
 describe('configuration', () => {
   it('needs nothing set', () => {
@@ -47,5 +48,13 @@ describe('configuration', () => {
 
   it('counts an empty value as unset', () => {
     expect(readConfig({ PORT: '' }).PORT).toBe(3000)
+  })
+
+  it('is documented whole, each variable with what it is for', () => {
+    const page = readFileSync(new URL('../../docs/CONFIGURATION.md', import.meta.url), 'utf8')
+    const rows = VARIABLE_NOTES.map(({ name, note }) => `| \`${name}\` | ${note} |`)
+    expect(rows.filter((row) => !page.includes(row))).toEqual([])
+    const named = [...page.matchAll(/`(ORIEL_[A-Z_]+)`/g)].map((match) => match[1])
+    expect(named.filter((name) => !page.includes(`| \`${name}\` |`))).toEqual([])
   })
 })
