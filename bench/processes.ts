@@ -21,12 +21,22 @@ export const startProcess = (file: URL, args: readonly string[], options: StartO
   const words = [process.execPath, ...(options.nodeFlags ?? []), file.pathname, ...args]
   const pinned = options.core !== undefined && canPin ? ['taskset', '-c', String(options.core), ...words] : words
   const [command = process.execPath, ...rest] = pinned
-  return spawn(command, rest, {
+  const child = spawn(command, rest, {
     env: { PATH: process.env.PATH, ...options.env },
     stdio: ['ignore', ipc ? 'inherit' : 'pipe', ipc ? 'inherit' : 'pipe', ...(ipc ? (['ipc'] as const) : [])],
     serialization: 'advanced',
   })
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
 }
+
+/** An interrupted benchmark leaves no server behind. SIGKILL: nobody is left to wait for a polite end. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 /** SIGTERM, then SIGKILL after ten seconds. Resolves when the process is gone. */
 export const stopProcess = async (child: ChildProcess): Promise<void> => {

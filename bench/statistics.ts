@@ -34,18 +34,3 @@ export const spread = (values: readonly number[]): Spread => ({
  */
 export const pairedRatio = (ours: readonly number[], reference: readonly number[]): Spread =>
   spread(ours.map((value, index) => value / (reference[index] ?? Number.NaN)))
-
-/** Runs A B, B A, A B…: drift of the machine within a pair then favours neither side. */
-export const interleave = async <T>(
-  rounds: number,
-  ours: (round: number) => Promise<T>,
-  reference: (round: number) => Promise<T>,
-): Promise<{ readonly ours: readonly T[]; readonly reference: readonly T[] }> => {
-  const results: { ours: T[]; reference: T[] } = { ours: [], reference: [] }
-  for (let round = 0; round < rounds; round += 1) {
-    if (round % 2 === 0) results.ours.push(await ours(round))
-    results.reference.push(await reference(round))
-    if (round % 2 === 1) results.ours.push(await ours(round))
-  }
-  return results
-}

@@ -1,12 +1,13 @@
 /** What a cold negotiated AVIF costs and weighs beside WebP of the same URL. */
 import { readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { interleave, mostRounds } from '../interleave.ts'
 import { LARGE, makeJpeg, numberedJpeg } from '../jpegs.ts'
 import { CHROME_HEADERS } from '../load/job.ts'
 import { type Origin, startOrigin, uploadAll } from '../origin.ts'
 import type { Part } from '../part.ts'
 import { comparedRow } from '../row.ts'
-import { interleave, median } from '../statistics.ts'
+import { median } from '../statistics.ts'
 
 const CORPUS = new URL('../../../shared/corpus/photos/', import.meta.url)
 const ACCEPT = { avif: CHROME_HEADERS.Accept, webp: 'image/webp,*/*;q=0.8' } as const
@@ -41,8 +42,8 @@ export const avif: Part = async ({ quick, log }) => {
   await using origin = await startOrigin()
   let copies = 0
   const measure = async (jpeg: Uint8Array, pairs: number) => {
-    const numbered = Array.from({ length: pairs }, (_, index) => numberedJpeg(jpeg, copies + index))
-    copies += pairs
+    const numbered = Array.from({ length: mostRounds(pairs) }, (_, index) => numberedJpeg(jpeg, copies + index))
+    copies += numbered.length
     const hashes = await uploadAll(origin, numbered)
     const ask = (format: 'avif' | 'webp') => (round: number) => fetchCold(origin, hashes[round] ?? '', format)
     return interleave(pairs, ask('avif'), ask('webp'))

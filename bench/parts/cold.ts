@@ -2,6 +2,7 @@
 import { mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { interleave, mostRounds } from '../interleave.ts'
 import { LARGE, makeJpeg, numberedJpeg } from '../jpegs.ts'
 import { load, startGenerator } from '../load/generator.ts'
 import { getRequest } from '../load/job.ts'
@@ -10,7 +11,7 @@ import type { Part } from '../part.ts'
 import { treeCpuSeconds, watchMemory } from '../process-tree.ts'
 import { startSharpLoops } from '../reference/sharp-loops.ts'
 import { comparedRow, plainRow, type Row } from '../row.ts'
-import { interleave, percentile } from '../statistics.ts'
+import { percentile } from '../statistics.ts'
 
 /** Jobs a slice: one to two seconds each on two cores. */
 const SERIES = [
@@ -37,7 +38,7 @@ interface Slice {
 export const cold: Part = async ({ quick, log }) => {
   const rounds = quick ? 2 : 5
   const jpeg = await makeJpeg(LARGE.width, LARGE.height, LARGE.bytes)
-  const perFormat = (jobs: number): number => WARM_UP + CONCURRENCIES.length * rounds * jobs
+  const perFormat = (jobs: number): number => WARM_UP + CONCURRENCIES.length * mostRounds(rounds) * jobs
   const originals = Math.max(...SERIES.map(({ jobs }) => perFormat(jobs)))
   log(`storing ${originals} originals of ${jpeg.length} bytes`)
   await using folder = await mkdtempDisposable(join(tmpdir(), 'oriel-bench-'))

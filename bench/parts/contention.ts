@@ -1,16 +1,16 @@
 /** Latency of hot hits while every core renders, beside the same with nothing to render. */
 
 import { prepareHot } from '../hot-variant.ts'
+import { interleave } from '../interleave.ts'
 import { LARGE, makeJpeg, numberedJpeg } from '../jpegs.ts'
 import { load, startGenerator } from '../load/generator.ts'
 import { getRequest, type LoadResult } from '../load/job.ts'
 import { startOrigin, uploadAll } from '../origin.ts'
 import type { Part } from '../part.ts'
 import { comparedRow, plainRow, type Row } from '../row.ts'
-import { interleave } from '../statistics.ts'
 
 const COLD_AT_ONCE = 8
-const ORIGINALS = 60
+const ORIGINALS = 80
 /** Distinct variants of one original: steps of the ladder that cost about as much as 800 px. */
 const WIDTHS = [600, 640, 720, 750, 768, 800, 828, 900, 960, 1024] as const
 const FORMATS = ['jpg', 'webp', 'avif'] as const

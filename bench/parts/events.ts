@@ -1,5 +1,6 @@
 /** What recording every request costs a hot hit, and how much of that figure is noise. */
-import { type HotRequest, prepareHot } from '../hot-variant.ts'
+import { prepareHot } from '../hot-variant.ts'
+import { takeTurns } from '../interleave.ts'
 import { load, startGenerator } from '../load/generator.ts'
 import { type Origin, startOrigin } from '../origin.ts'
 import type { Part } from '../part.ts'
@@ -27,12 +28,12 @@ export const events: Part = async ({ quick, log }) => {
   await using offAgain = await start('off')
   await using generator = startGenerator(LOAD_CORE)
   const origins = [on, off, offAgain]
-  const requests: HotRequest[] = []
-  for (const origin of origins) requests.push((await prepareHot(origin)).negotiated)
+  const requests: string[] = []
+  for (const origin of origins) requests.push((await prepareHot(origin)).negotiated.text)
 
-  const slice = async (origin: Origin, { text }: HotRequest): Promise<Slice> => {
+  const slice = async (origin: Origin, request: string): Promise<Slice> => {
     const [own, tree] = [cpuSecondsOf(origin.pid), treeCpuSeconds(origin.pid)]
-    const source = { kind: 'repeat', request: text } as const
+    const source = { kind: 'repeat', request } as const
     const { perSecond, answered } = await load(generator, {
       port: origin.port,
       connections: CONNECTIONS,
@@ -45,19 +46,10 @@ export const events: Part = async ({ quick, log }) => {
       treeUs: ((treeCpuSeconds(origin.pid) - tree) * 1e6) / answered,
     }
   }
-  const results: readonly Slice[][] = origins.map(() => [])
   log('on, off, off again')
-  // One round more than counted: the first warms up. Each round begins with another of the three.
-  for (let round = 0; round <= rounds; round += 1)
-    for (let turn = 0; turn < origins.length; turn += 1) {
-      const at = (round + turn) % origins.length
-      const [origin, request] = [origins[at], requests[at]]
-      if (!origin || !request) continue
-      const result = await slice(origin, request)
-      if (round > 0) results[at]?.push(result)
-    }
-
-  const [withEvents = [], without = [], withoutAgain = []] = results
+  const sides = origins.map((origin, at) => () => slice(origin, requests[at] ?? ''))
+  await takeTurns(1, sides)
+  const [withEvents = [], without = [], withoutAgain = []] = await takeTurns(rounds, sides)
   const row = (what: string, unit: string, pick: (slice: Slice) => number, target?: typeof TARGET, note?: string) =>
     comparedRow({
       what,

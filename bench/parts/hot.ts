@@ -1,6 +1,7 @@
 /** Hot hits and revalidations per second beside bare `node:http` sending the same bytes. */
 
 import { type HotRequest, prepareHot } from '../hot-variant.ts'
+import { interleave } from '../interleave.ts'
 import type { CannonJob, CannonResult } from '../load/autocannon-process.ts'
 import { load, startGenerator } from '../load/generator.ts'
 import type { LoadResult } from '../load/job.ts'
@@ -10,7 +11,6 @@ import { cpuSecondsOf, treeCpuSeconds } from '../process-tree.ts'
 import { LOAD_CORE, SERVER_CORE, startPeer } from '../processes.ts'
 import type { BareAnswer } from '../reference/bare-http.ts'
 import { comparedRow, type Row } from '../row.ts'
-import { interleave } from '../statistics.ts'
 
 const CONNECTIONS = 64
 const TARGET = { of: 'ratio', atLeast: 0.85 } as const

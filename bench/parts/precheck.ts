@@ -2,6 +2,7 @@
 import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { interleave } from '../interleave.ts'
 import { load, startGenerator } from '../load/generator.ts'
 import type { LoadResult } from '../load/job.ts'
 import { type Origin, startOrigin } from '../origin.ts'
@@ -9,7 +10,6 @@ import type { Part } from '../part.ts'
 import { LOAD_CORE, SERVER_CORE } from '../processes.ts'
 import { comparedRow, type Row } from '../row.ts'
 import { seededBytes, seededDigest, seedOriginals, unknownDigest } from '../seed.ts'
-import { interleave } from '../statistics.ts'
 
 const MANY = 1_000_000
 const FEW = 1_000

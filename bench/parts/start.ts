@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { interleave } from '../interleave.ts'
 import { startOrigin } from '../origin.ts'
 import type { Part } from '../part.ts'
 import { treeMembers, treeUsage, usageOf } from '../process-tree.ts'
 import { startProcess, stopProcess } from '../processes.ts'
 import { comparedRow, plainRow } from '../row.ts'
-import { interleave } from '../statistics.ts'
 
 /** By then the analytics engine and the renderers are up. */
 const IDLE_AFTER_MS = 4_000

@@ -1,4 +1,6 @@
 /** Durable uploads per second beside a bare server that hashes and writes one synced file each. */
+
+import { interleave } from '../interleave.ts'
 import { makeJpeg } from '../jpegs.ts'
 import { load, startGenerator } from '../load/generator.ts'
 import type { LoadResult } from '../load/job.ts'
@@ -7,7 +9,6 @@ import type { Part } from '../part.ts'
 import { treeCpuSeconds } from '../process-tree.ts'
 import { startPeer } from '../processes.ts'
 import { comparedRow } from '../row.ts'
-import { interleave } from '../statistics.ts'
 
 const AT_ONCE = 32
 const PICTURE = { width: 1200, height: 900, bytes: 100_000 } as const

@@ -24,6 +24,7 @@ const listenerOf = ({ status, headers, body }: BareAnswer): RequestListener => {
 }
 
 const server = createServer({ keepAliveTimeout: 65_000 })
+process.on('SIGTERM', () => process.exit(0))
 process.on('message', (answer: BareAnswer) => {
   server.removeAllListeners('request')
   server.on('request', listenerOf(answer))

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { interleave, median, pairedRatio, percentile, spread } from '../../bench/statistics.ts'
+import { median, pairedRatio, percentile, spread } from '../../bench/statistics.ts'
 
 describe('statistics', () => {
   it.for([
@@ -38,18 +38,5 @@ describe('statistics', () => {
 
   it('compares neighbours, so that noise both met does not show', () => {
     expect(pairedRatio([10, 100, 1000], [20, 200, 2000])).toEqual({ median: 0.5, min: 0.5, max: 0.5 })
-  })
-
-  it('runs both sides in turns and changes who begins', async () => {
-    const order: string[] = []
-    const side = (name: string) => async (round: number) => {
-      order.push(name)
-      return `${name}${round}`
-    }
-    expect(await interleave(3, side('a'), side('b'))).toEqual({
-      ours: ['a0', 'a1', 'a2'],
-      reference: ['b0', 'b1', 'b2'],
-    })
-    expect(order.join('')).toBe('abbaab')
   })
 })
