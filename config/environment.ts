@@ -71,7 +71,9 @@ const VARIABLES = z.strictObject({
   ORIEL_SIGNING_KEYS: signingKeys
     .optional()
     .describe('kid:secret,… ; else made at first start, in ORIEL_DATA/signing-keys'),
-  ORIEL_PUBLIC_URL: webAddress.optional().describe('prefix of the URLs handed out; else they are relative'),
+  ORIEL_PUBLIC_URL: webAddress
+    .optional()
+    .describe('prefix of the URLs handed out; else the address of the request that asked'),
   ORIEL_LOG_LEVEL: choice(['fatal', 'error', 'warn', 'info', 'debug', 'silent'], 'info').describe('pino level'),
   ORIEL_TRUST_PROXY: choice(['0', '1'], '0').describe(
     '1: believe the last X-Forwarded-For entry (you run a proxy in front)',

@@ -5,6 +5,7 @@ import { AppError } from './core/errors.ts'
 import { createRouter, type Router } from './http/context.ts'
 import { openApiDocument } from './http/openapi-document.ts'
 import { problemResponse } from './http/problem.ts'
+import type { createPublicUrl } from './http/public-url.ts'
 import type { Metrics } from './telemetry.ts'
 
 export interface Mounts {
@@ -16,16 +17,27 @@ export interface Mounts {
   readonly root: readonly Router[]
 }
 
+export interface AppPorts {
+  readonly metrics: Metrics
+  readonly log: Logger
+  /** Prefix of the URLs in an answer, from the request's headers. */
+  readonly publicUrl: ReturnType<typeof createPublicUrl>
+}
+
 const REQUEST_ID = /^[\w.:-]{8,128}$/
 
 /** @returns the app; `app.fetch` is what the HTTP server calls, `app.request()` what tests call. */
-export const createApp = (mounts: Mounts, metrics: Metrics, log: Logger): Router => {
+export const createApp = (mounts: Mounts, { metrics, log, publicUrl }: AppPorts): Router => {
   const app = createRouter()
 
   app.use(async (c, next) => {
     const offered = c.req.header('X-Request-Id') ?? ''
     const requestId = REQUEST_ID.test(offered) ? offered : randomUUID()
     c.set('requestId', requestId)
+    c.set(
+      'publicUrl',
+      publicUrl((name) => c.req.header(name)),
+    )
     const startedAt = performance.now()
     await next()
     const ms = performance.now() - startedAt

@@ -1,7 +1,7 @@
 /** The API put together: every area's routes over the engines that `compose.ts` opened. */
 import type { Logger } from 'pino'
 import type { Config } from '../config/environment.ts'
-import { NEGOTIATION } from '../config/ladder.ts'
+import { LADDER, NEGOTIATION } from '../config/ladder.ts'
 import { PRESETS } from '../config/presets.ts'
 import type { Analytics } from './analytics/analytics.ts'
 import { createAnalyticsRoutes } from './analytics/routes.ts'
@@ -18,6 +18,7 @@ import { createDescribeAsset } from './http/asset-document.ts'
 import type { Router } from './http/context.ts'
 import { createOpsRoutes, type EngineHealth, type HealthChecks } from './http/ops.ts'
 import { createGuards } from './http/principal.ts'
+import { createPublicUrl } from './http/public-url.ts'
 import { DEFAULT_LIMITS } from './imaging/limits.ts'
 import type { RendererPool } from './imaging/pool.ts'
 import { createIngestRoutes } from './ingest/routes.ts'
@@ -64,15 +65,24 @@ export const composeApi = (parts: ApiParts): Router => {
   const { config, secrets, engines, keys, log } = parts
   const { metadata, notices } = engines
   const guards = createGuards(secrets.adminKey, (hash) => findKeyOwner(metadata.read, hash))
-  const urls = createAssetUrls(keys, config.ORIEL_PUBLIC_URL ?? '')
-  const ladder = NEGOTIATION.widthSteps
-  const describe = createDescribeAsset({ urls, ladder, defaultWidth: DEFAULT_WIDTH })
+  const urls = createAssetUrls(keys)
+  const srcsetWidths = NEGOTIATION.widthSteps
+  const describe = createDescribeAsset({ urls, ladder: srcsetWidths, defaultWidth: DEFAULT_WIDTH })
   const graceMs = config.ORIEL_RESTORE_SECONDS * 1000
   const purging = createPurging(engines)
   const deleting = createDeleting({ metadata, notices, graceMs })
   const ingest = createIngest(parts, { guards, describe })
   const presets = new Set(Object.keys(PRESETS))
-  const library = createLibraryRoutes({ metadata, notices, guards, describe, urls, ladder, presets })
+  const library = createLibraryRoutes({
+    metadata,
+    notices,
+    guards,
+    describe,
+    urls,
+    ladder: LADDER,
+    srcsetWidths,
+    presets,
+  })
   const metrics = createMetrics([...statsOf(parts), ...startCollector(parts, purging, graceMs), ...ingestStats(ingest)])
   return createApp(
     {
@@ -88,8 +98,11 @@ export const composeApi = (parts: ApiParts): Router => {
         ...(engines.analytics ? [createAnalyticsRoutes({ guards, query: engines.analytics.query })] : []),
       ],
     },
-    metrics,
-    log,
+    {
+      metrics,
+      log,
+      publicUrl: createPublicUrl({ configured: config.ORIEL_PUBLIC_URL, trustProxy: config.ORIEL_TRUST_PROXY === '1' }),
+    },
   )
 }
 

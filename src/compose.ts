@@ -16,6 +16,7 @@ import { createSigningKeys, type SigningKeys } from './delivery/signature.ts'
 import { parsePresets } from './delivery/transform.ts'
 import type { Secrets } from './first-start.ts'
 import { createRendererPool } from './imaging/pool.ts'
+import { lockFolder } from './metadata/folder-lock.ts'
 import { openSqliteMetadata } from './metadata/sqlite.ts'
 import { findDeliverySubject } from './metadata/subjects.ts'
 
@@ -46,6 +47,7 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
 
 const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableStack): Promise<Engines> => {
   const folder = config.ORIEL_DATA
+  opened.use(lockFolder(folder))
   const metadata = opened.use(await openSqliteMetadata(join(folder, 'oriel.db')))
   const originals = await openDiskOriginals(folder)
   const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))

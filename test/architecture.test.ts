@@ -28,7 +28,7 @@ const RANK: Readonly<Record<string, number>> = {
 }
 
 /** Files that are drivers: only their own folder and the composition root may name them. */
-const DRIVERS = [/^blobs\/disk-/, /^metadata\/sqlite/, /^coordination\/in-process/, /^imaging\/pool/]
+const DRIVERS = [/^blobs\/disk-/, /^metadata\/(sqlite|folder-lock)/, /^coordination\/in-process/, /^imaging\/pool/]
 
 /** Rank 3 areas may use each other's ports: types that say what one needs of the other. */
 const PORT = /-port\.ts$/

@@ -9,18 +9,17 @@ const SIGNED_SECONDS = 300
 
 /**
  * @param keys the first signs.
- * @param publicUrl prefix such as `https://img.example.com`, or '' for relative URLs.
  */
-export const createAssetUrls = (keys: SigningKeys, publicUrl: string): AssetUrls => {
+export const createAssetUrls = (keys: SigningKeys): AssetUrls => {
   const [signer] = keys
   if (!signer) throw new Error('no signing key')
-  const signed: AssetUrls['signed'] = (asset, tail) => {
+  const signed: AssetUrls['signed'] = (publicUrl, asset, tail) => {
     const expSeconds = Math.floor(Date.now() / 1000) + SIGNED_SECONDS
     return { url: publicUrl + signTail(signer, asset.digest, tail, expSeconds), expiresAt: new Date(expSeconds * 1000) }
   }
   return {
-    ready: (asset, tail) =>
-      asset.visibility === 'public' ? `${publicUrl}/i/${asset.digest}/${tail}` : signed(asset, tail).url,
+    ready: (publicUrl, asset, tail) =>
+      asset.visibility === 'public' ? `${publicUrl}/i/${asset.digest}/${tail}` : signed(publicUrl, asset, tail).url,
     signed,
   }
 }

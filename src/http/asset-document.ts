@@ -3,12 +3,19 @@ import { z } from '@hono/zod-openapi'
 import { type Asset, VISIBILITIES } from '../core/asset.ts'
 import { MEDIA_TYPE, ORIGINAL_FORMATS } from '../core/image.ts'
 
-/** Makes the URLs that an answer carries; delivery's signing is behind it. `tail` is what follows `/i/{hash}/`: `320x.auto`. */
+/**
+ * Makes the URLs that an answer carries; delivery's signing is behind it. `publicUrl` is their prefix, `tail` what follows
+ * `/i/{hash}/`: `320x.auto`.
+ */
 export interface AssetUrls {
   /** Works as it is: plain where the asset is public, else signed and expiring. */
-  ready(asset: Pick<Asset, 'digest' | 'visibility'>, tail: string): string
+  ready(publicUrl: string, asset: Pick<Asset, 'digest' | 'visibility'>, tail: string): string
   /** Signed and expiring whatever the visibility. */
-  signed(asset: Pick<Asset, 'digest' | 'visibility'>, tail: string): { readonly url: string; readonly expiresAt: Date }
+  signed(
+    publicUrl: string,
+    asset: Pick<Asset, 'digest'>,
+    tail: string,
+  ): { readonly url: string; readonly expiresAt: Date }
 }
 
 export interface AssetDocumentOptions {
@@ -55,12 +62,12 @@ export const AssetSchema = z
 export type AssetDocument = z.infer<typeof AssetSchema>
 
 /** `deduplicated` is said only where an upload is answered. */
-export type DescribeAsset = (asset: Asset, deduplicated?: boolean) => AssetDocument
+export type DescribeAsset = (asset: Asset, publicUrl: string, deduplicated?: boolean) => AssetDocument
 
 export const createDescribeAsset =
   ({ urls, ladder, defaultWidth }: AssetDocumentOptions): DescribeAsset =>
-  (asset, deduplicated) => {
-    const ready = (tail: string) => urls.ready(asset, tail)
+  (asset, publicUrl, deduplicated) => {
+    const ready = (tail: string) => urls.ready(publicUrl, asset, tail)
     const steps = stepsFor(asset.facts.width, ladder).map((step) => ({ ...step, url: ready(`${step.asked}x.auto`) }))
     const srcset = steps.map(({ url, width }) => `${url} ${width}w`).join(', ')
     const auto = ready(`${defaultWidth}x.auto`)

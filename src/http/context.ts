@@ -12,6 +12,8 @@ export interface Env {
     requestId: string
     /** Who calls; set by the guards of `principal.ts`, so readable only behind one. */
     principal: Principal
+    /** Prefix of the URLs in the answer: `https://img.example.com`. */
+    publicUrl: string
   }
 }
 

@@ -109,7 +109,7 @@ export const createIngestRoutes = (
       const { asset, deduplicated, created } = await commit({ staged, ownerId, details, idempotencyKey }, signal)
       uploads[created ? (deduplicated ? 'deduplicated' : 'created') : 'replayed'] += 1
       uploads.bytes += staged.bytes
-      return c.json(deps.describe(asset, deduplicated), created ? 201 : 200)
+      return c.json(deps.describe(asset, c.get('publicUrl'), deduplicated), created ? 201 : 200)
     } catch (error) {
       uploads.failed += 1
       throw error

@@ -85,8 +85,11 @@ export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
   routes.openapi({ ...getRoute, middleware: guards.caller }, async (c) => {
     const id = parseAssetId(c.req.valid('param').id)
     const asset = liveAsset(readableAsset(await findAsset(metadata.read, id), id, c.get('principal')))
-    const { url, expiresAt } = urls.signed(asset, 'original')
-    return c.json({ ...describe(asset), signed_url: url, signed_url_expires_at: expiresAt.toISOString() }, 200)
+    const { url, expiresAt } = urls.signed(c.get('publicUrl'), asset, 'original')
+    return c.json(
+      { ...describe(asset, c.get('publicUrl')), signed_url: url, signed_url_expires_at: expiresAt.toISOString() },
+      200,
+    )
   })
 
   routes.openapi({ ...metadataRoute, middleware: guards.caller }, async (c) => {
@@ -127,6 +130,6 @@ export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
       return { ...asset, ...details, updatedAt: now }
     })
     await notices.publish(changed.digest)
-    return c.json(describe(changed), 200)
+    return c.json(describe(changed, c.get('publicUrl')), 200)
   })
 }

@@ -79,7 +79,7 @@ export const mountListing = (routes: Router, { metadata, guards, describe }: Lib
     const shown = found.slice(0, query.limit)
     const last = found.length > query.limit ? shown.at(-1) : undefined
     const next = last && formatCursor(order, { value: sortValue(last, query.sort), id: last.id })
-    return c.json({ items: shown.map((asset) => describe(asset)), next_cursor: next ?? null }, 200)
+    return c.json({ items: shown.map((asset) => describe(asset, c.get('publicUrl'))), next_cursor: next ?? null }, 200)
   })
 }
 

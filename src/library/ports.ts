@@ -12,6 +12,8 @@ export interface LibraryDeps {
   readonly urls: AssetUrls
   /** Widths served without a signature, ascending. */
   readonly ladder: readonly number[]
+  /** The steps of a srcset whose caller names none; on the ladder. */
+  readonly srcsetWidths: readonly number[]
   /** Names of the presets that delivery knows. */
   readonly presets: ReadonlySet<string>
 }

@@ -48,7 +48,7 @@ const srcsetRoute = createRoute({
         .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
         .pipe(z.array(z.int().min(1).max(MAX_WIDTH)).max(MAX_SIZES))
         .optional()
-        .openapi({ type: 'string', example: '320,640,1280', description: 'default: the whole ladder' }),
+        .openapi({ type: 'string', example: '320,640,1280', description: 'default: the steps of a ready srcset' }),
       format: Format,
     }),
   },
@@ -63,24 +63,28 @@ const srcsetRoute = createRoute({
   },
 })
 
-export const mountVariants = (routes: Router, { metadata, guards, urls, ladder, presets }: LibraryDeps): void => {
+export const mountVariants = (
+  routes: Router,
+  { metadata, guards, urls, ladder, srcsetWidths, presets }: LibraryDeps,
+): void => {
   routes.openapi({ ...presetRoute, middleware: guards.caller }, async (c) => {
     const { id: text, preset } = c.req.valid('param')
     const id = parseAssetId(text)
     const asset = liveAsset(readableAsset(await findAsset(metadata.read, id), id, c.get('principal')))
     if (!presets.has(preset)) throw new AppError('not-found', `no preset ${quote(preset)}`)
-    const { url, expiresAt } = urls.signed(asset, `@${preset}.${c.req.valid('query').format}`)
+    const { url, expiresAt } = urls.signed(c.get('publicUrl'), asset, `@${preset}.${c.req.valid('query').format}`)
     return c.json({ url, expires_at: expiresAt.toISOString() }, 200)
   })
 
   routes.openapi({ ...srcsetRoute, middleware: guards.caller }, async (c) => {
     const id = parseAssetId(c.req.valid('param').id)
-    const { sizes = ladder, format } = c.req.valid('query')
+    const { sizes = srcsetWidths, format } = c.req.valid('query')
+    const publicUrl = c.get('publicUrl')
     const asset = liveAsset(readableAsset(await findAsset(metadata.read, id), id, c.get('principal')))
     // A width off the ladder needs a signature to be served as it is.
     const urlOf = (width: number, as: string) => {
       const tail = `${width}x.${as}`
-      return ladder.includes(width) ? urls.ready(asset, tail) : urls.signed(asset, tail).url
+      return ladder.includes(width) ? urls.ready(publicUrl, asset, tail) : urls.signed(publicUrl, asset, tail).url
     }
     const srcsetAs = (as: string) =>
       stepsFor(asset.facts.width, sizes)

@@ -72,7 +72,7 @@ export const createLifecycleRoutes = ({ guards, describe, deleting }: LifecycleD
   })
   routes.openapi({ ...restoreRoute, middleware: guards.caller }, async (c) => {
     const asset = await deleting.restore(parseAssetId(c.req.valid('param').id), c.get('principal'))
-    return c.json(describe(asset), 200)
+    return c.json(describe(asset, c.get('publicUrl')), 200)
   })
   return routes
 }

@@ -16,6 +16,11 @@ describe('the process', () => {
     expect(stderr).toContain('ORIEL_TYPO: no such variable')
   })
 
+  it('refuses a data folder that another process uses', async () => {
+    await using origin = await startOrigin()
+    await expect(startOrigin({ data: origin.data })).rejects.toThrow('another Oriel is running')
+  })
+
   it('on SIGTERM ends what is in flight, then exits 0 and leaves no child behind', async () => {
     await using origin = await startOrigin()
     const { hash } = await origin.upload(photo)
