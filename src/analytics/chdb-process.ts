@@ -1,6 +1,7 @@
 /** One life of the embedded engine's process: started, watched by heartbeat, stopped politely, killed when it does not answer. */
 import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { getCompileCacheDir } from 'node:module'
 import { type FromHost, HOST_USER, type HostFault, type ToHost } from './chdb-messages.ts'
 
 export interface ChdbProcessOptions {
@@ -56,7 +57,7 @@ const MAX_STDERR_CHARS = 2000
 export const startChdb = async (options: ChdbProcessOptions, signal: AbortSignal): Promise<ChdbProcess> => {
   const password = randomBytes(24).toString('base64url')
   const child = fork(HOST_ENTRY, {
-    env: { UV_THREADPOOL_SIZE: String(POOL_THREADS), TZ: 'UTC' },
+    env: { UV_THREADPOOL_SIZE: String(POOL_THREADS), TZ: 'UTC', NODE_COMPILE_CACHE: getCompileCacheDir() ?? '' },
     execArgv: ['--max-old-space-size=512'],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })

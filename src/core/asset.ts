@@ -36,10 +36,6 @@ export interface Asset extends AssetDetails {
   readonly deletedAt: Date | null
 }
 
-/** live → deleted (hidden, may be restored) → purged (row gone, reference no longer counted). */
-export type AssetState = 'live' | 'deleted'
-export const assetState = (asset: Pick<Asset, 'deletedAt'>): AssetState => (asset.deletedAt ? 'deleted' : 'live')
-
 /**
  * What delivery has to know of a hash. `public`: some live asset is public. `private`: live, but no live asset is public
  * (404 unless signed). `deleted`: assets existed, none is live (410; see `wasPublic`).

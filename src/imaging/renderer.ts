@@ -2,6 +2,7 @@
  * A renderer process: reads untrusted pictures so that the server does not. One job at a time; it knows nothing but the job.
  * Forked by `renderer-process.ts` with `serialization: 'advanced'`.
  */
+import { flushCompileCache } from 'node:module'
 import { setPriority } from 'node:os'
 import sharp from 'sharp'
 import { AppError } from '../core/errors.ts'
@@ -64,3 +65,5 @@ process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 // A terminal's Ctrl-C reaches the whole process group; the server drains and then closes the channel.
 process.on('SIGINT', () => undefined)
 process.send?.({ kind: 'ready' } satisfies Answer)
+// Written at exit otherwise, and a renderer's end is a kill.
+flushCompileCache()
