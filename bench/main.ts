@@ -18,7 +18,7 @@ import { upload } from './parts/upload.ts'
 import { watchDisturbance } from './process-tree.ts'
 import { canPin } from './processes.ts'
 import type { Section } from './row.ts'
-import { formatResults } from './table.ts'
+import { formatResults, formatSection } from './table.ts'
 
 const PARTS: Readonly<Record<string, Part>> = { cold, avif, hot, contention, precheck, events, upload, start }
 
@@ -45,27 +45,30 @@ if (unknown.length > 0)
 if (!canPin) process.stderr.write('taskset or a second core is missing: nothing is pinned, ratios will be noisier\n')
 
 const machine = describeMachine()
-const fresh: Record<string, readonly Section[]> = {}
+let parts: Results = values.only ? await readEarlier() : {}
+
+/** In the order of PARTS, whatever order they were measured in. */
+const withPart = (name: string, sections: readonly Section[]): Results => {
+  const all: Results = { ...parts, [name]: sections }
+  return Object.fromEntries(Object.keys(PARTS).flatMap((key) => (all[key] ? [[key, all[key]] as const] : [])))
+}
+
+/** After every part, so that an interrupted run keeps what it has. */
+const save = async (): Promise<void> => {
+  await mkdir(RESULTS, { recursive: true })
+  await writeFile(JSON_FILE, `${JSON.stringify({ machine, parts }, null, 2)}\n`)
+  await writeFile(TABLE_FILE, formatResults(machine, Object.values(parts).flat()))
+}
+
 for (const name of chosen) {
   const from = performance.now()
   const disturbance = watchDisturbance()
   const log = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
   const sections = (await PARTS[name]?.({ quick: values.quick, log })) ?? []
-  fresh[name] = sections.map((section) => ({ ...section, disturbance: disturbance() }))
+  const share = disturbance()
+  const disturbed = sections.map((section) => ({ ...section, disturbance: share }))
   log(`done in ${Math.round((performance.now() - from) / 1000)} s`)
-}
-
-const earlier = values.only && !values.quick ? await readEarlier() : {}
-const parts: Results = Object.fromEntries(
-  Object.keys(PARTS).flatMap((name) => {
-    const sections = fresh[name] ?? earlier[name]
-    return sections ? [[name, sections] as const] : []
-  }),
-)
-const table = formatResults(machine, Object.values(parts).flat())
-process.stdout.write(table)
-if (!values.quick) {
-  await mkdir(RESULTS, { recursive: true })
-  await writeFile(JSON_FILE, `${JSON.stringify({ machine, parts }, null, 2)}\n`)
-  await writeFile(TABLE_FILE, table)
+  process.stdout.write(disturbed.map(formatSection).join('\n'))
+  parts = withPart(name, disturbed)
+  if (!values.quick) await save()
 }

@@ -25,6 +25,8 @@ export interface Origin extends AsyncDisposable {
   readonly startMs: number
   /** @returns the hash. @throws Error with the answer when it is not 201. */
   upload(jpeg: Uint8Array): Promise<string>
+  /** Asks for a summary, which starts the analytics engine where it sleeps. False where there is none. */
+  wakeAnalytics(): Promise<boolean>
 }
 
 /** @throws Error with what the server wrote when it ends, or stays silent for half a minute. */
@@ -82,6 +84,16 @@ export const startOrigin = async (options: OriginOptions = {}): Promise<Origin> 
       const answer = (await response.json()) as { readonly hash?: string }
       if (response.status !== 201 || !answer.hash) throw new Error(`${response.status}: ${JSON.stringify(answer)}`)
       return answer.hash
+    },
+    wakeAnalytics: async () => {
+      const to = new Date()
+      const from = new Date(to.getTime() - 3_600_000)
+      const query = new URLSearchParams({ from: from.toISOString(), to: to.toISOString() })
+      const response = await fetch(`${address}/analytics/summary?${query}`, {
+        headers: { Authorization: authorization },
+      })
+      await response.arrayBuffer()
+      return response.ok
     },
     [Symbol.asyncDispose]: async () => {
       await stopProcess(child)

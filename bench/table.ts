@@ -31,7 +31,8 @@ const formatRow = (row: Row): string => {
   return `| ${cells.join(' | ')} |`
 }
 
-const formatSection = ({ title, reference, rows, disturbance = 0 }: Section): string =>
+/** @returns one part's heading and table. */
+export const formatSection = ({ title, reference, rows, disturbance = 0 }: Section): string =>
   [
     `## ${title}`,
     '',

@@ -26,6 +26,8 @@ const WARM_UP = 8
 /** Copies that the reference reads in turn; its file system cache holds them, as it holds what Oriel has just stored. */
 const REFERENCE_FILES = 40
 const MEMORY_TARGET_MB = 400
+/** Another step of the ladder: variants that no slice has made. */
+const OTHER_WIDTH = 720
 
 interface Slice {
   readonly perSecond: number
@@ -114,6 +116,22 @@ export const cold: Part = async ({ quick, log }) => {
   const note = `PSS; RSS ${Math.round(rssBytes / 1e6)} MB; by process: ${members}`
   const target = { of: 'ours', atMost: MEMORY_TARGET_MB } as const
   rows.push(plainRow({ what: 'peak memory of all processes', unit: 'MB', ours: [pssBytes / 1e6], target, note }))
+
+  log('memory while the analytics engine is awake')
+  if (await origin.wakeAnalytics()) {
+    using memory = watchMemory(origin.pid)
+    const requests = hashes.slice(0, 120).map((hash) => getRequest(`/i/${hash}/${OTHER_WIDTH}x.jpg`))
+    await load(generator, { port: origin.port, connections: 8, source: { kind: 'list', requests }, seconds: 120 })
+    const { peak } = memory
+    rows.push(
+      plainRow({
+        what: 'the same while the analytics engine is awake',
+        unit: 'MB',
+        ours: [peak.pssBytes / 1e6],
+        note: `PSS; RSS ${Math.round(peak.rssBytes / 1e6)} MB; by process: ${peak.members}`,
+      }),
+    )
+  }
   return [
     {
       title: `Cold: JPEG ${LARGE.width}×${LARGE.height} (${(jpeg.length / 1e6).toFixed(2)} MB) → ${WIDTH} px`,
