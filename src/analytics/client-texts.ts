@@ -20,6 +20,8 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
   const agents = new LRUCache<string, string>({ max: AGENTS })
   const hosts = new LRUCache<string, string>({ max: HOSTS })
   const unknown = agentText(UNKNOWN_AGENT)
+  let lastAddress = ''
+  let lastPrefix = ''
   let second = 0
   let parses = 0
 
@@ -48,8 +50,16 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
     hosts.set(detached(authority), host)
     return host
   }
+  // Many requests of one connection come in a row: a comparison is cheaper than parsing the address again.
+  const prefixOf = (address: string): string => {
+    if (address !== lastAddress) {
+      lastAddress = address
+      lastPrefix = clientPrefix(address)
+    }
+    return lastPrefix
+  }
   return (o: EventOccurrence, now: number): string =>
-    `${agentOf(o.userAgent, now)}${hostOfReferrer(o.referrer)}\t${countryCode(o.country)}\t${clientPrefix(o.clientAddress)}\t`
+    `${agentOf(o.userAgent, now)}${hostOfReferrer(o.referrer)}\t${countryCode(o.country)}\t${prefixOf(o.clientAddress)}\t`
 }
 
 /**

@@ -16,7 +16,12 @@ export const createClassify = (tables: NegotiationTables): Classify => {
   const remembered = new LRUCache<string, NegotiatedClass>({ max: MAX_REMEMBERED })
   return (route, subject, header) => {
     const { facts } = subject
-    let key = `${route.formKey}|${facts.hasAlpha ? 'a' : ''}${facts.animated ? 'm' : ''}${facts.format}`
+    // An explicit URL consults nothing, the picture included: its class is found once.
+    if (route.consulted.length === 0) {
+      route.explicitClass ??= negotiate(formOf(route.transform), facts, header, tables)
+      return route.explicitClass
+    }
+    let key = `${route.formKey}${facts.hasAlpha ? 'a' : '-'}${facts.animated ? 'm' : '-'}${facts.format}`
     for (const name of route.consulted) key += `\n${header(name) ?? ''}`
     const known = remembered.get(key)
     if (known) return known

@@ -31,7 +31,7 @@ export const createHotPath =
     const klass = classify(route, known.subject, headerReader(request))
     const answer = route.answers.get(klass.name)
     if (!answer) return false
-    const variant = tiers.peek(answer.key)
+    const variant = tiers.peek(answer.key, startedAt)
     if (!variant || !isCurrent(answer, known, variant.facts)) return false
 
     const ifNoneMatch = request.headers['if-none-match']

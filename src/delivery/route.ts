@@ -1,9 +1,10 @@
 /** A delivery URL, parsed once: `/i/{hash}/…` → what is asked of which original, and with what right. Nothing of a client in it. */
+import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { AppError } from '../core/errors.ts'
 import { type Digest, isDigest, quote } from '../core/ids.ts'
 import type { Answer } from './answer.ts'
-import { ACCEPT_CH, consultedHeaders, formOf } from './negotiate.ts'
+import { ACCEPT_CH, consultedHeaders, formOf, type NegotiatedClass, type UrlForm } from './negotiate.ts'
 import { assertGranted, type Policy } from './policy.ts'
 import { type RawQuery, splitTarget } from './query.ts'
 import { type SigningKeys, type Verdict, verifySignature } from './signature.ts'
@@ -24,8 +25,10 @@ export interface VariantRoute {
   readonly digest: Digest
   readonly grant: Grant
   readonly transform: Transform
-  /** Equal for routes of equal form. */
+  /** Short, and equal for routes of equal form. */
   readonly formKey: string
+  /** The one class of a URL that consults no header, once it was asked for. */
+  explicitClass?: NegotiatedClass
   /** Lower-case names of the request headers that negotiation reads for this form. */
   readonly consulted: readonly string[]
   /** The same as a `Vary` value; '' for an explicit URL. */
@@ -76,13 +79,17 @@ export const createParseRoute =
       digest: hash,
       grant,
       transform,
-      formKey: JSON.stringify(form),
+      formKey: shortKey(form),
       consulted: consulted.map((name) => name.toLowerCase()),
       vary: consulted.join(', '),
       acceptCh: consulted.length > 0 ? ACCEPT_CH : '',
       answers: new LRUCache({ max: MAX_ANSWERS }),
     }
   }
+
+/** 72 bits: keys are made per form, of which a busy origin sees hundreds. */
+const shortKey = (form: UrlForm): string =>
+  createHash('sha256').update(JSON.stringify(form)).digest('base64url').slice(0, 12)
 
 const grantOf = (verdict: Verdict): Grant => {
   switch (verdict.kind) {

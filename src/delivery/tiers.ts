@@ -11,8 +11,8 @@ export interface Found {
 }
 
 export interface VariantTiers {
-  /** Memory only, without I/O: what the hot path asks. */
-  peek(key: VariantKey): Variant | undefined
+  /** Memory only, without I/O: what the hot path asks. `now` is on `performance.now`'s clock, where the caller has it. */
+  peek(key: VariantKey, now?: number): Variant | undefined
   /** Nearest first; a hit further away is brought near. A store that fails is a miss, counted: a cache never breaks an answer. */
   find(key: VariantKey): Promise<Found | undefined>
   /** Into memory at once, into the store behind the answer; a failure there is counted, the answer stands. */
@@ -56,8 +56,10 @@ export const createTiers = (store: VariantStore, options: TierOptions): VariantT
     options.onFault(error, doing)
   }
 
-  const remember = (key: VariantKey, variant: Variant): void => {
-    memory.set(key, { variant, touchedAt: performance.now() })
+  const remember = (key: VariantKey, { bytes, facts }: Variant): void => {
+    // A socket takes a Buffer as it is; any other array it would wrap anew for every answer.
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    memory.set(key, { variant: { bytes: buffer, facts }, touchedAt: performance.now() })
   }
 
   const write = (key: VariantKey, variant: Variant): void => {
@@ -72,10 +74,9 @@ export const createTiers = (store: VariantStore, options: TierOptions): VariantT
     writing.set(key, { variant, done })
   }
 
-  const peek = (key: VariantKey): Variant | undefined => {
+  const peek = (key: VariantKey, now = performance.now()): Variant | undefined => {
     const entry = memory.get(key)
     if (!entry) return undefined
-    const now = performance.now()
     if (now - entry.touchedAt > TOUCH_EVERY_MS) {
       entry.touchedAt = now
       store.touch(key)
