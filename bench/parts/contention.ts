@@ -10,7 +10,7 @@ import type { Part } from '../part.ts'
 import { comparedRow, plainRow, type Row } from '../row.ts'
 
 const COLD_AT_ONCE = 8
-const ORIGINALS = 80
+const ORIGINALS = 120
 /** Distinct variants of one original: steps of the ladder that cost about as much as 800 px. */
 const WIDTHS = [600, 640, 720, 750, 768, 800, 828, 900, 960, 1024] as const
 const FORMATS = ['jpg', 'webp', 'avif'] as const
@@ -33,18 +33,20 @@ export const contention: Part = async ({ quick, log }) => {
     origin,
     Array.from({ length: ORIGINALS }, (_, index) => numberedJpeg(jpeg, index)),
   )
-  const unused = WIDTHS.flatMap((width) =>
+  const variants = WIDTHS.flatMap((width) =>
     FORMATS.flatMap((format) => hashes.map((hash) => getRequest(`/i/${hash}/${width}x.${format}`))),
   )
 
   const rows: Row[] = []
+  let used = 0
   for (const { name, ...shape } of SHAPES) {
     log(name)
     const renders: number[] = []
     const source = { kind: 'repeat', request: negotiated.text } as const
     const hot = (): Promise<LoadResult> => load(hotGenerator, { port: origin.port, source, seconds, ...shape })
     const loaded = async (): Promise<LoadResult> => {
-      const requests = unused.splice(0, Math.ceil(100 * (seconds + 1)))
+      const requests = variants.slice(used)
+      if (requests.length === 0) throw new Error(`all ${variants.length} variants are made: no cold load is left`)
       const cold = load(coldGenerator, {
         port: origin.port,
         connections: COLD_AT_ONCE,
@@ -53,7 +55,9 @@ export const contention: Part = async ({ quick, log }) => {
       })
       await new Promise((resolve) => setTimeout(resolve, 500))
       const result = await hot()
-      renders.push((await cold).perSecond)
+      const { answered, perSecond } = await cold
+      used += answered
+      renders.push(perSecond)
       return result
     }
     await hot()
