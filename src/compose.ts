@@ -34,11 +34,13 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
   const delivery = opened.use(openDelivery(config, engines, keys, log))
   const app = composeApi({ config, secrets, engines, keys, delivery, log, opened })
   const fallback = getRequestListener(app.fetch)
-  await engines.pool.warm()
+  // Behind the start: who asks before a renderer is up waits for it, everybody else is served.
+  engines.pool.warm().catch((error: unknown) => log.error({ err: error }, 'no renderer could be started'))
   const toClose = opened.move()
   return {
     handle(request, response) {
-      if (request.url?.startsWith('/i/')) delivery.handle(request, response)
+      if (!request.url?.startsWith('/')) request.url = originForm(request.url ?? '')
+      if (request.url.startsWith('/i/')) delivery.handle(request, response)
       else void fallback(request, response)
     },
     close: () => toClose.disposeAsync(),
@@ -70,6 +72,9 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
     notices: createInProcessNotices(),
   }
 }
+
+/** RFC 9112 §3.2.2: a server must take `GET http://host/path` too, whatever the host; what routes see is the path. */
+const originForm = (target: string): string => /^https?:\/\/[^/?#]*(\/.*)$/i.exec(target)?.[1] ?? '/'
 
 const openAnalytics = (config: Config, log: Logger): Promise<Analytics> =>
   createAnalytics({

@@ -20,12 +20,22 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
   const agents = new LRUCache<string, string>({ max: AGENTS })
   const hosts = new LRUCache<string, string>({ max: HOSTS })
   const unknown = agentText(UNKNOWN_AGENT)
+  let lastAgent: string | undefined
+  let lastAgentText = ''
   let lastAddress = ''
   let lastPrefix = ''
   let second = 0
   let parses = 0
 
   const agentOf = (userAgent: string, now: number): string => {
+    // Requests of one page come in a row: to compare is cheaper than to hash and look up.
+    if (userAgent !== lastAgent) {
+      lastAgentText = lookUpAgent(userAgent, now)
+      lastAgent = lastAgentText === unknown ? undefined : userAgent
+    }
+    return lastAgentText
+  }
+  const lookUpAgent = (userAgent: string, now: number): string => {
     const text = userAgent.length > MAX_AGENT_CHARS ? userAgent.slice(0, MAX_AGENT_CHARS) : userAgent
     const known = agents.get(text)
     if (known !== undefined) return known

@@ -1,24 +1,19 @@
 /** A finished answer for one (URL, class): headers and event row prepared once, so that a hot hit only looks up and writes. */
 import type { EventTemplate } from '../analytics/recorder-port.ts'
-import type { VariantKey } from '../core/ids.ts'
-import type { VariantFacts } from '../core/variant.ts'
 import { CACHE_CONTROL_VALUE, cacheControl, type FlatHeaders } from './headers.ts'
 import type { KnownSubject } from './subjects.ts'
+import type { Held } from './tiers.ts'
 
 export interface Answer {
-  readonly key: VariantKey
   readonly etag: string
-  /** The answer holds for this reading of the rows and this encode of the variant; with another it is built again. */
+  /** The answer holds for this reading of the rows, and while memory keeps this encode of the variant. */
   readonly known: KnownSubject
-  readonly generation: number
+  readonly held: Held
   readonly shared: boolean
   readonly hitHeaders: FlatHeaders
   readonly notModifiedHeaders: FlatHeaders
   readonly event: EventTemplate
 }
-
-export const isCurrent = (answer: Answer, known: KnownSubject, facts: VariantFacts): boolean =>
-  answer.known === known && known.current && answer.generation === facts.generation
 
 /** Cache lifetime ends with the signature, so for a URL that expires it is counted anew for each answer. */
 export const headersAt = (

@@ -2,9 +2,9 @@
  * The read path. A URL and the client's headers become one variant: admitted, negotiated, planned, then found in a tier or
  * rendered. No HTTP here but the words of negotiation; no SQL, no pixels.
  */
-import { type Digest, type VariantKey, variantKey } from '../core/ids.ts'
+import { type VariantKey, variantKey } from '../core/ids.ts'
 import { type Admitted, admit } from './admission.ts'
-import { matchesEtag, variantEtag } from './headers.ts'
+import { namesEtag, variantEtag } from './headers.ts'
 import type { NegotiatedClass } from './negotiate.ts'
 import type { Obtained, Wanted } from './obtain.ts'
 import type { PlannedVariant } from './plan.ts'
@@ -51,22 +51,17 @@ export const createDeliver =
 
     const ifNoneMatch = header('if-none-match')
     const etag = variantEtag(key, 0)
-    if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) return { ...decided, kind: 'not-modified', etag }
+    if (ifNoneMatch !== undefined && namesEtag(ifNoneMatch, etag)) return { ...decided, kind: 'not-modified', etag }
 
     const spend = () => {
       if (!route.grant.trusted) ports.strangers.spend(route.digest, plan, performance.now())
     }
     const obtained = await ports.obtain({ subject, key, plan, admit: spend }, signal)
-    await stillAdmitted(ports.subjects, known, route.digest, route.grant.trusted)
-    return { ...decided, kind: 'bytes', ...obtained }
+    // A delete that returned while we rendered must win: what it hid is not served any more (CONTRACT §7.4).
+    const now = known.current ? known : await ports.subjects.find(route.digest)
+    const current = { ...decided, known: now, subject: admit(now.subject, route.digest, route.grant.trusted) }
+    // `*` asks whether there is a representation at all: only now we know that there is.
+    if (ifNoneMatch?.trim() === '*')
+      return { ...current, kind: 'not-modified', etag: variantEtag(key, obtained.variant.facts.generation) }
+    return { ...current, kind: 'bytes', ...obtained }
   }
-
-/** A delete that returned while we rendered must win: what it hid is not served any more (CONTRACT §7.4). */
-const stillAdmitted = async (
-  subjects: Pick<Subjects, 'find'>,
-  known: KnownSubject,
-  digest: Digest,
-  trusted: boolean,
-): Promise<void> => {
-  if (!known.current) admit((await subjects.find(digest)).subject, digest, trusted)
-}

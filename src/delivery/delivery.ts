@@ -55,8 +55,8 @@ export const createDelivery = (ports: DeliveryPorts, options: DeliveryOptions): 
   const deliver = createDeliver({ subjects, classify, plan, obtain, strangers: createStrangerBudget() })
   const { handle, stats } = createDeliveryHandler({
     parseRoute: createParseRoute(options),
-    hotPath: createHotPath({ subjects, tiers, classify, recorder, occurrences }),
-    sendVariant: createSendVariant({ deliver, recorder, occurrences }),
+    hotPath: createHotPath({ tiers, classify, recorder, occurrences }),
+    sendVariant: createSendVariant({ deliver, tiers, recorder, occurrences }),
     subjects,
     originals,
     recorder,

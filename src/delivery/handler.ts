@@ -5,7 +5,6 @@
 
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { LRUCache } from 'lru-cache'
 import type { DeliveryRecorder } from '../analytics/recorder-port.ts'
 import type { OriginalStore } from '../blobs/store.ts'
 import type { DeliverySubject } from '../core/asset.ts'
@@ -13,6 +12,7 @@ import { AppError } from '../core/errors.ts'
 import type { EventSubject } from '../core/event.ts'
 import { toProblem } from '../http/problem.ts'
 import { admit } from './admission.ts'
+import { createGenerations } from './generations.ts'
 import { openHeaders } from './headers.ts'
 import type { createHotPath } from './hot.ts'
 import { headerReader, type Occurrences } from './occurrence.ts'
@@ -44,7 +44,7 @@ export interface Delivery {
 }
 
 export const createDeliveryHandler = (ports: HandlerPorts): Delivery => {
-  const routes = new LRUCache<string, Route>({ max: MAX_ROUTES })
+  const routes = createGenerations<string, Route>(MAX_ROUTES)
   const stats = { hot: 0, full: 0, refused: 0, failed: 0 }
 
   const fullWay = async (request: IncomingMessage, response: ServerResponse, startedAt: number): Promise<void> => {
@@ -53,7 +53,12 @@ export const createDeliveryHandler = (ports: HandlerPorts): Delivery => {
     const url = request.url ?? ''
     try {
       const nowSeconds = Date.now() / 1000
-      if (!allowsMethod(request, response)) return
+      if (request.method === 'OPTIONS') {
+        preflight(response)
+        return
+      }
+      if (request.method !== 'GET' && request.method !== 'HEAD')
+        throw new AppError('method-not-allowed', `${request.method} is not for images`, { headers: { Allow: ALLOWED } })
       const route = routes.get(url) ?? ports.parseRoute(url, nowSeconds)
       if (nowSeconds > route.grant.expiresAt) throw new AppError('forbidden', 'the signature of this URL has expired')
       routes.set(url, route)
@@ -74,16 +79,11 @@ export const createDeliveryHandler = (ports: HandlerPorts): Delivery => {
     const requestId = randomUUID()
     const problem = toProblem(error, requestId)
     stats[problem.status >= 500 ? 'failed' : 'refused'] += 1
-    if (problem.status >= 500 || (error instanceof AppError && error.cause))
-      ports.onError(error, requestId, request.url ?? '')
+    // A client's fault is the client's to read, and a full queue is counted: neither may flood the log.
+    if (problem.status === 500) ports.onError(error, requestId, request.url ?? '')
     const body = Buffer.from(problem.body)
-    const headers = [
-      ...openHeaders(),
-      ...Object.entries({ ...problem.headers, 'Content-Length': body.byteLength })
-        .flat()
-        .map(String),
-    ]
-    response.writeHead(problem.status, headers)
+    const headers = Object.entries({ ...problem.headers, ...OPEN_TO_ALL, 'Content-Length': body.byteLength })
+    response.writeHead(problem.status, headers.flat().map(String))
     response.end(request.method === 'HEAD' ? undefined : body)
     const event = ports.recorder.prepare(refusedEvent(request.url ?? ''))
     ports.recorder.record(event, ports.occurrences(request, 'none', problem.status, body.byteLength, startedAt))
@@ -101,21 +101,15 @@ export const createDeliveryHandler = (ports: HandlerPorts): Delivery => {
   }
 }
 
+/** A page may read why an image was refused. */
+const OPEN_TO_ALL = { 'Cross-Origin-Resource-Policy': 'cross-origin', 'Access-Control-Allow-Origin': '*' }
+
 const ALLOWED = 'GET, HEAD, OPTIONS'
 
-/** Answers OPTIONS itself. @throws AppError `bad-request` for a method that would change something. */
-const allowsMethod = (request: IncomingMessage, response: ServerResponse): boolean => {
-  if (request.method === 'GET' || request.method === 'HEAD') return true
-  const preflight = request.method === 'OPTIONS'
-  response.writeHead(preflight ? 204 : 405, [
-    ...openHeaders(),
-    'Allow',
-    ALLOWED,
-    'Access-Control-Allow-Methods',
-    ALLOWED,
-  ])
+/** Fetch §4.8: what a page of another origin may do; a plain GET does not even ask. */
+const preflight = (response: ServerResponse): void => {
+  response.writeHead(204, [...openHeaders(), 'Allow', ALLOWED, 'Access-Control-Allow-Methods', ALLOWED])
   response.end()
-  return false
 }
 
 interface WholeExchange {
@@ -149,6 +143,7 @@ const sendWhole = async (ports: HandlerPorts, route: OriginalRoute, whole: Whole
     response,
     freshness: { shared: subject.access === 'public', expiresAt: route.grant.expiresAt },
     nowSeconds,
+    startedAt,
     signal,
     sending,
   }

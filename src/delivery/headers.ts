@@ -52,11 +52,13 @@ export const variantEtag = (key: VariantKey, generation: number): string =>
 
 export const originalEtag = (digest: Digest): string => `"${digest}"`
 
-/** RFC 9110 §13.1.2: weak comparison against a list, or `*` for whatever is there. */
+/** RFC 9110 §13.1.2 against a representation that exists: weak comparison against a list, or `*` for whatever is there. */
 export const matchesEtag = (ifNoneMatch: string, etag: string): boolean =>
-  ifNoneMatch === etag ||
-  ifNoneMatch.trim() === '*' ||
-  ifNoneMatch.split(',').some((candidate) => candidate.trim().replace(/^W\//, '') === etag)
+  namesEtag(ifNoneMatch, etag) || ifNoneMatch.trim() === '*'
+
+/** The same without `*`, for a representation that may never have been made. */
+export const namesEtag = (ifNoneMatch: string, etag: string): boolean =>
+  ifNoneMatch === etag || ifNoneMatch.split(',').some((candidate) => candidate.trim().replace(/^W\//, '') === etag)
 
 /** Index of the `Cache-Control` value in the arrays below: the one value that can depend on the time of the request. */
 export const CACHE_CONTROL_VALUE = 1

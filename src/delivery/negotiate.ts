@@ -87,7 +87,7 @@ const networkMatters = (form: UrlForm): boolean =>
 export const consultedHeaders = (form: UrlForm): readonly string[] => [
   ...(form.formatAuto ? ['Accept'] : []),
   ...(form.formatAuto || form.widthAuto ? ['User-Agent'] : []),
-  ...(form.dprAuto || form.widthAuto ? ['Sec-CH-DPR', 'DPR'] : []),
+  ...(form.dprAuto ? ['Sec-CH-DPR', 'DPR'] : []),
   ...(form.widthAuto ? ['Sec-CH-Width', 'Width', 'Sec-CH-Viewport-Width', 'Viewport-Width', 'Sec-CH-UA-Mobile'] : []),
   ...(networkMatters(form) ? ['Save-Data', 'ECT', 'RTT', 'Downlink'] : []),
 ]

@@ -13,12 +13,14 @@ import type { RenderPlan } from '../core/render-plan.ts'
 import type { RenderTiming, Variant } from '../core/variant.ts'
 import type { Renderer } from '../imaging/renderer-port.ts'
 import { createSingleFlight } from './singleflight.ts'
-import type { VariantTiers } from './tiers.ts'
+import type { Kept, VariantTiers } from './tiers.ts'
 
 export interface Obtained {
   readonly variant: Variant
   readonly tier: Extract<CacheTier, 'memory' | 'disk' | 'render'>
   readonly timing: RenderTiming
+  /** What will answer the next request for it. */
+  readonly kept: Kept
   /** Another request's flight answered this one. */
   readonly collapsed: boolean
 }
@@ -32,7 +34,7 @@ export interface Wanted {
 }
 
 export interface ObtainPorts {
-  readonly tiers: Pick<VariantTiers, 'peek' | 'find' | 'put'>
+  readonly tiers: Pick<VariantTiers, 'peek' | 'find' | 'put' | 'keeps'>
   readonly originals: Pick<OriginalStore, 'open'>
   readonly renderer: Renderer
 }
@@ -56,7 +58,7 @@ export const createObtain = ({ tiers, originals, renderer }: ObtainPorts) => {
       const job = { path: file.path, bytes: subject.bytes, facts: subject.facts, plan }
       const { bytes, facts, timing } = await renderer.render(job, signal)
       tiers.put(key, { bytes, facts })
-      return { variant: { bytes, facts }, tier: 'render', timing }
+      return { variant: { bytes, facts }, tier: 'render', timing, kept: tiers.keeps(key) }
     } catch (error) {
       if (error instanceof AppError && error.kind === 'undecodable') refusals.set(key, error)
       throw error
@@ -65,12 +67,13 @@ export const createObtain = ({ tiers, originals, renderer }: ObtainPorts) => {
 
   return async (wanted: Wanted, signal: AbortSignal): Promise<Obtained> => {
     const near = tiers.peek(wanted.key)
-    if (near) return { variant: near, tier: 'memory', timing: NO_RENDER, collapsed: false }
+    if (near)
+      return { variant: near, tier: 'memory', timing: NO_RENDER, kept: tiers.keeps(wanted.key), collapsed: false }
     const refused = refusals.get(wanted.key)
     if (refused) throw refused
     const flight = async (flightSignal: AbortSignal): Promise<Omit<Obtained, 'collapsed'>> => {
       const found = await tiers.find(wanted.key)
-      return found ? { ...found, timing: NO_RENDER } : render(wanted, flightSignal)
+      return found ? { ...found, timing: NO_RENDER, kept: tiers.keeps(wanted.key) } : render(wanted, flightSignal)
     }
     const { value, joined } = await flights.run(wanted.key, flight, signal)
     return { ...value, collapsed: joined }

@@ -1,9 +1,11 @@
 /** `GET|HEAD /i/{hash}/original` and `/info.json`: the bytes as they were uploaded, whole or a range; and their public facts. */
+import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import type { OriginalStore } from '../blobs/store.ts'
 import { MEDIA_TYPE } from '../core/image.ts'
 import type { Admitted } from './admission.ts'
+import { BYPASS_CACHE_STATUS, totalTiming } from './cache-status.ts'
 import type { HeaderReader } from './deliver.ts'
 import {
   cacheControl,
@@ -27,6 +29,8 @@ export interface Exchange {
   readonly response: ServerResponse
   readonly freshness: Freshness
   readonly nowSeconds: number
+  /** On `performance.now`'s clock. */
+  readonly startedAt: number
   readonly signal: AbortSignal
   /** Told before the first byte what is being sent. */
   readonly sending: (sent: Sent) => void
@@ -35,11 +39,15 @@ export interface Exchange {
 /** Facts change with visibility, never with time; an hour keeps caches from telling of a deleted image for long. */
 const INFO_MAX_AGE_SECONDS = 3_600
 
-const validators = (etag: string, control: string): FlatHeaders => [
+const validators = (etag: string, control: string, cacheStatus: string, startedAt: number): FlatHeaders => [
   'Cache-Control',
   control,
   'ETag',
   etag,
+  'Cache-Status',
+  cacheStatus,
+  'Server-Timing',
+  totalTiming(performance.now() - startedAt),
   ...openHeaders(),
 ]
 
@@ -51,15 +59,12 @@ export const sendOriginal = async (
 ): Promise<void> => {
   const { method, header, response, signal, sending } = exchange
   const etag = originalEtag(subject.digest)
-  const shared = [
-    ...validators(etag, cacheControl(exchange.freshness, exchange.nowSeconds)),
-    'Cache-Status',
-    'oriel-store; hit',
-  ]
+  const control = cacheControl(exchange.freshness, exchange.nowSeconds)
+  const shared = validators(etag, control, 'oriel-store; hit', exchange.startedAt)
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
     sending({ status: 304, bytes: 0 })
-    response.writeHead(304, shared).end()
+    response.writeHead(304, [...shared]).end()
     return
   }
   // RFC 9110 §14.2: Range is defined for GET only.
@@ -88,11 +93,13 @@ export const sendOriginal = async (
 export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
   const { method, header, response, freshness, sending } = exchange
   const etag = `"info-${subject.digest.slice(0, 32)}"`
-  const control = `${freshness.shared ? 'public' : 'private'}, max-age=${INFO_MAX_AGE_SECONDS}`
+  const seconds = Math.floor(Math.max(0, Math.min(INFO_MAX_AGE_SECONDS, freshness.expiresAt - exchange.nowSeconds)))
+  const control = `${freshness.shared ? 'public' : 'private'}, max-age=${seconds}`
+  const shared = validators(etag, control, BYPASS_CACHE_STATUS, exchange.startedAt)
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
     sending({ status: 304, bytes: 0 })
-    response.writeHead(304, [...validators(etag, control)]).end()
+    response.writeHead(304, [...shared]).end()
     return
   }
   const { facts } = subject
@@ -112,11 +119,13 @@ export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
   )
   sending({ status: 200, bytes: method === 'HEAD' ? 0 : body.byteLength })
   response.writeHead(200, [
-    ...validators(etag, control),
+    ...shared,
     'Content-Type',
     'application/json',
     'Content-Length',
     String(body.byteLength),
+    'Repr-Digest',
+    `sha-256=:${createHash('sha256').update(body).digest('base64')}:`,
   ])
   response.end(method === 'HEAD' ? undefined : body)
 }

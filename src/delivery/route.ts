@@ -1,6 +1,5 @@
 /** A delivery URL, parsed once: `/i/{hash}/…` → what is asked of which original, and with what right. Nothing of a client in it. */
 import { createHash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { AppError } from '../core/errors.ts'
 import { type Digest, isDigest, quote } from '../core/ids.ts'
 import type { Answer } from './answer.ts'
@@ -8,6 +7,7 @@ import { ACCEPT_CH, consultedHeaders, formOf, type NegotiatedClass, type UrlForm
 import { assertGranted, type Policy } from './policy.ts'
 import { type RawQuery, splitTarget } from './query.ts'
 import { type SigningKeys, type Verdict, verifySignature } from './signature.ts'
+import type { KnownSubject } from './subjects.ts'
 import { type Presets, parseTransform, type Transform } from './transform.ts'
 
 /** The right that came with the URL. */
@@ -35,8 +35,10 @@ export interface VariantRoute {
   readonly vary: string
   /** `Accept-CH` value; '' for an explicit URL. */
   readonly acceptCh: string
-  /** Ready answers by class name; a bounded part of a closed set. */
-  readonly answers: LRUCache<string, Answer>
+  /** What was known of the hash when this URL was last answered in full; its answers hold while it is current. */
+  known?: KnownSubject
+  /** Ready answers by class name; a bounded part of a closed set (`keepAnswer`). */
+  readonly answers: Map<string, Answer>
 }
 
 export interface OriginalRoute {
@@ -49,6 +51,12 @@ export type Route = VariantRoute | OriginalRoute
 
 /** A URL of a page is asked for by a handful of device classes; more than these are prepared again. */
 const MAX_ANSWERS = 16
+
+/** Keeps an answer ready. Past the bound all are forgotten and the live ones come back: simpler than an order, and as rare. */
+export const keepAnswer = ({ answers }: VariantRoute, className: string, answer: Answer): void => {
+  if (answers.size >= MAX_ANSWERS) answers.clear()
+  answers.set(className, answer)
+}
 
 export interface RouteTables {
   readonly presets: Presets
@@ -64,7 +72,8 @@ export const createParseRoute =
   ({ presets, keys }: RouteTables) =>
   (target: string, nowSeconds: number): Route => {
     const { path, query } = splitTarget(target)
-    const [, hash = '', asked = ''] = /^\/i\/([^/]*)\/([^/]+)$/.exec(path) ?? []
+    const [, hash = '', lastSegment = ''] = /^\/i\/([^/]*)\/([^/]+)$/.exec(path) ?? []
+    const asked = decodeSegment(lastSegment)
     if (asked === '') throw new AppError('not-found', `nothing at ${quote(path)}`)
     if (!isDigest(hash)) throw new AppError('bad-request', `not a hash (64 lower-case hex digits): ${quote(hash)}`)
     const verdict = verifySignature({ path, query, keys, nowSeconds })
@@ -83,9 +92,18 @@ export const createParseRoute =
       consulted: consulted.map((name) => name.toLowerCase()),
       vary: consulted.join(', '),
       acceptCh: consulted.length > 0 ? ACCEPT_CH : '',
-      answers: new LRUCache({ max: MAX_ANSWERS }),
+      answers: new Map(),
     }
   }
+
+/** Clients may encode what need not be (`%40thumb.webp`, RFC 3986 §2.3). What is signed stays as it was sent. */
+const decodeSegment = (segment: string): string => {
+  try {
+    return decodeURIComponent(segment)
+  } catch (cause) {
+    throw new AppError('bad-request', `a broken percent-encoding in ${quote(segment)}`, { cause })
+  }
+}
 
 /** 72 bits: keys are made per form, of which a busy origin sees hundreds. */
 const shortKey = (form: UrlForm): string =>

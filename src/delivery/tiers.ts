@@ -10,13 +10,33 @@ export interface Found {
   readonly tier: Extract<CacheTier, 'memory' | 'disk'>
 }
 
+export interface Kept {
+  readonly memory: boolean
+  readonly store: boolean
+}
+
+/** A variant's place in memory, for who asks again and again: a look-up there is several cache lines, this is one. */
+export interface Held {
+  readonly key: VariantKey
+  /** Undefined from the moment memory gives the variant up or gets a newer encode, so that no holder keeps its bytes alive. */
+  variant: Variant | undefined
+  usedAt: number
+  touchedAt: number
+}
+
 export interface VariantTiers {
-  /** Memory only, without I/O: what the hot path asks. `now` is on `performance.now`'s clock, where the caller has it. */
-  peek(key: VariantKey, now?: number): Variant | undefined
+  /** Memory only, without I/O. */
+  peek(key: VariantKey): Variant | undefined
+  /** The variant's place in memory, if it has one. */
+  hold(key: VariantKey): Held | undefined
+  /** Notes a use of what is held. `nowMs` is on `performance.now`'s clock. */
+  use(held: Held, nowMs: number): void
   /** Nearest first; a hit further away is brought near. A store that fails is a miss, counted: a cache never breaks an answer. */
   find(key: VariantKey): Promise<Found | undefined>
   /** Into memory at once, into the store behind the answer; a failure there is counted, the answer stands. */
   put(key: VariantKey, variant: Variant): void
+  /** Where the variant is kept now, or is on its way to. */
+  keeps(key: VariantKey): Kept
   /** Resolves when the writes that `put` began have ended. */
   settled(): Promise<void>
   readonly stats: { memoryBytes: number; memoryEntries: number; storeFaults: number; writing: number }
@@ -31,22 +51,22 @@ export interface TierOptions {
 /** What an entry costs beside its bytes: facts, key, map slots (measured ~600 B on Node 26). */
 const ENTRY_OVERHEAD_BYTES = 600
 
+/** Memory's own order of use is kept to the second: what is hot is used again before anything is evicted. */
+const USE_EVERY_MS = 1_000
 /** A hit tells the store that the variant is in use at most this often: eviction by last use needs minutes, not hits. */
 const TOUCH_EVERY_MS = 60_000
 
 /** Writes under way; past this a variant is served but not stored, so that a slow disk cannot fill the memory. */
 const MAX_WRITING = 256
 
-interface Entry {
-  readonly variant: Variant
-  touchedAt: number
-}
-
 export const createTiers = (store: VariantStore, options: TierOptions): VariantTiers => {
-  const memory = new LRUCache<VariantKey, Entry>({
+  const memory = new LRUCache<VariantKey, Held>({
     maxSize: Math.max(options.memoryBytes, 1),
     maxEntrySize: Math.max(Math.floor(options.memoryBytes / 8), 1),
-    sizeCalculation: (entry) => entry.variant.bytes.byteLength + ENTRY_OVERHEAD_BYTES,
+    sizeCalculation: ({ variant }) => (variant?.bytes.byteLength ?? 0) + ENTRY_OVERHEAD_BYTES,
+    dispose: (held) => {
+      held.variant = undefined
+    },
   })
   const writing = new Map<VariantKey, { readonly variant: Variant; readonly done: Promise<void> }>()
   let storeFaults = 0
@@ -59,7 +79,8 @@ export const createTiers = (store: VariantStore, options: TierOptions): VariantT
   const remember = (key: VariantKey, { bytes, facts }: Variant): void => {
     // A socket takes a Buffer as it is; any other array it would wrap anew for every answer.
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    memory.set(key, { variant: { bytes: buffer, facts }, touchedAt: performance.now() })
+    const now = performance.now()
+    memory.set(key, { key, variant: { bytes: buffer, facts }, usedAt: now, touchedAt: now })
   }
 
   const write = (key: VariantKey, variant: Variant): void => {
@@ -74,24 +95,32 @@ export const createTiers = (store: VariantStore, options: TierOptions): VariantT
     writing.set(key, { variant, done })
   }
 
-  const peek = (key: VariantKey, now = performance.now()): Variant | undefined => {
-    const entry = memory.get(key)
-    if (!entry) return undefined
-    if (now - entry.touchedAt > TOUCH_EVERY_MS) {
-      entry.touchedAt = now
-      store.touch(key)
-    }
-    return entry.variant
+  const use = (held: Held, nowMs: number): void => {
+    if (nowMs - held.usedAt < USE_EVERY_MS) return
+    held.usedAt = nowMs
+    memory.get(held.key)
+    if (nowMs - held.touchedAt < TOUCH_EVERY_MS) return
+    held.touchedAt = nowMs
+    store.touch(held.key)
+  }
+
+  const peek = (key: VariantKey): Variant | undefined => {
+    const held = memory.get(key)
+    if (held) use(held, performance.now())
+    return held?.variant
   }
 
   return {
     peek,
+    hold: (key) => memory.get(key),
+    use,
     async find(key) {
       // What is being written is too large for memory, or was pushed out of it a moment ago.
       const near = peek(key) ?? writing.get(key)?.variant
       if (near) return { variant: near, tier: 'memory' }
       const far = await store.find(key).catch((error: unknown) => fault(error, `reading ${key}`))
       if (!far) return undefined
+      store.touch(key)
       remember(key, far)
       return { variant: far, tier: 'disk' }
     },
@@ -99,6 +128,7 @@ export const createTiers = (store: VariantStore, options: TierOptions): VariantT
       remember(key, variant)
       write(key, variant)
     },
+    keeps: (key) => ({ memory: memory.has(key), store: writing.has(key) }),
     async settled() {
       await Promise.all([...writing.values()].map((write) => write.done))
     },

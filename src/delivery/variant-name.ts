@@ -6,7 +6,7 @@ import { formatColour } from './options.ts'
  * Goes into every name. To be changed when equal plans begin to give other pixels (a new encoder, a new default), so that old
  * variants age out instead of being served as new ones.
  */
-export const RECIPE = 'r1'
+export const RECIPE = 'r2'
 
 /**
  * Such as `r1-800x600-cover-g0.3_0.7-qauto-or.jpeg.avif`: characters `[a-z0-9.,_-]`, at most 200 (every part has a bound;

@@ -3,11 +3,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { DeliveryRecorder } from '../analytics/recorder-port.ts'
 import type { VariantFacts } from '../core/variant.ts'
 import { type Answer, headersAt } from './answer.ts'
-import { cacheStatus, HOT_SERVER_TIMING, serverTiming } from './cache-status.ts'
+import {
+  BYPASS_CACHE_STATUS,
+  cacheStatus,
+  HOT_CACHE_STATUS,
+  HOT_SERVER_TIMING,
+  serverTiming,
+  totalTiming,
+} from './cache-status.ts'
 import type { Decided, Delivery, HeaderReader } from './deliver.ts'
 import { cacheControl, validatorHeaders, variantEtag, variantHeaders } from './headers.ts'
 import { headerReader, type Occurrences } from './occurrence.ts'
-import type { VariantRoute } from './route.ts'
+import { keepAnswer, type VariantRoute } from './route.ts'
+import type { VariantTiers } from './tiers.ts'
 
 export type SendVariant = (
   route: VariantRoute,
@@ -19,12 +27,13 @@ export type SendVariant = (
 
 export interface SendVariantPorts {
   readonly deliver: (route: VariantRoute, header: HeaderReader, signal: AbortSignal) => Promise<Delivery>
+  readonly tiers: Pick<VariantTiers, 'hold'>
   readonly recorder: DeliveryRecorder
   readonly occurrences: Occurrences
 }
 
 export const createSendVariant =
-  ({ deliver, recorder, occurrences }: SendVariantPorts): SendVariant =>
+  ({ deliver, tiers, recorder, occurrences }: SendVariantPorts): SendVariant =>
   async (route, request, response, startedAt, signal) => {
     const delivery = await deliver(route, headerReader(request), signal)
     const nowSeconds = Date.now() / 1000
@@ -33,14 +42,20 @@ export const createSendVariant =
     if (delivery.kind === 'not-modified') {
       const shared = delivery.subject.access === 'public'
       const validators = sharedHeaders(route, delivery, delivery.etag, cacheControl({ shared, expiresAt }, nowSeconds))
-      response.writeHead(304, [...validators, 'Cache-Status', cacheStatus('none', false)])
+      response.writeHead(304, [
+        ...validators,
+        'Cache-Status',
+        BYPASS_CACHE_STATUS,
+        'Server-Timing',
+        totalTiming(performance.now() - startedAt),
+      ])
       response.end()
       const event = recorder.prepare(eventSubject(route, delivery, undefined))
       recorder.record(event, occurrences(request, 'none', 304, 0, startedAt))
       return
     }
 
-    const { variant, tier, timing, collapsed } = delivery
+    const { variant, tier, timing, kept, collapsed } = delivery
     const answer = prepareAnswer(
       route,
       delivery,
@@ -49,14 +64,18 @@ export const createSendVariant =
       recorder,
       nowSeconds,
     )
-    route.answers.set(delivery.klass.name, answer)
+    const held = tiers.hold(delivery.key)
+    if (held) {
+      route.known = delivery.known
+      keepAnswer(route, delivery.klass.name, { ...answer, held })
+    }
     const body = request.method === 'HEAD' ? undefined : variant.bytes
     // A hit's headers are ready; only what tells of tiers and times differs here.
     const headers = headersAt(answer.hitHeaders, answer, expiresAt, nowSeconds).slice(0, -TIER_HEADERS)
     response.writeHead(200, [
       ...headers,
       'Cache-Status',
-      cacheStatus(tier, collapsed),
+      cacheStatus(tier, kept, collapsed),
       'Server-Timing',
       serverTiming(tier, timing, performance.now() - startedAt),
     ])
@@ -77,17 +96,15 @@ const prepareAnswer = (
   representation: readonly string[],
   recorder: DeliveryRecorder,
   nowSeconds: number,
-): Answer => {
+): Omit<Answer, 'held'> => {
   const shared = decided.subject.access === 'public'
   const etag = variantEtag(decided.key, facts.generation)
   const control = cacheControl({ shared, expiresAt: route.grant.expiresAt }, nowSeconds)
   const validators = sharedHeaders(route, decided, etag, control)
-  const hit = ['Cache-Status', cacheStatus('memory', false), 'Server-Timing', HOT_SERVER_TIMING]
+  const hit = ['Cache-Status', HOT_CACHE_STATUS, 'Server-Timing', HOT_SERVER_TIMING]
   return {
-    key: decided.key,
     etag,
     known: decided.known,
-    generation: facts.generation,
     shared,
     hitHeaders: [...validators, ...representation, ...hit],
     notModifiedHeaders: [...validators, ...hit],

@@ -87,9 +87,19 @@ describe('Range', () => {
 
 describe('Cache-Status', () => {
   it('has a member for each tier that was asked', () => {
-    expect(cacheStatus('memory', false)).toBe('oriel-memory; hit')
-    expect(cacheStatus('disk', false)).toBe('oriel-store; hit, oriel-memory; fwd=miss; stored')
-    expect(cacheStatus('render', true)).toContain('collapsed')
+    const both = { memory: true, store: true }
+    expect(cacheStatus('memory', both, false)).toBe('oriel-memory; hit')
+    expect(cacheStatus('disk', both, false)).toBe('oriel-store; hit, oriel-memory; fwd=miss; stored')
+    expect(cacheStatus('render', both, true)).toBe(
+      'oriel-store; fwd=miss; stored; collapsed, oriel-memory; fwd=miss; stored; collapsed',
+    )
+  })
+
+  it('does not say stored of a tier that did not take the variant', () => {
+    expect(cacheStatus('render', { memory: false, store: true }, false)).toBe(
+      'oriel-store; fwd=miss; stored, oriel-memory; fwd=miss',
+    )
+    expect(cacheStatus('disk', { memory: false, store: false }, false)).toBe('oriel-store; hit, oriel-memory; fwd=miss')
   })
 
   it('comes with the times of a render', () => {

@@ -198,16 +198,7 @@ describe('width, ratio and network', () => {
     ['800x.jpg?dpr=auto&q=high', ['Sec-CH-DPR', 'DPR']],
     [
       'autox.jpg?q=high&dpr=2',
-      [
-        'User-Agent',
-        'Sec-CH-DPR',
-        'DPR',
-        'Sec-CH-Width',
-        'Width',
-        'Sec-CH-Viewport-Width',
-        'Viewport-Width',
-        'Sec-CH-UA-Mobile',
-      ],
+      ['User-Agent', 'Sec-CH-Width', 'Width', 'Sec-CH-Viewport-Width', 'Viewport-Width', 'Sec-CH-UA-Mobile'],
     ],
   ] as const)('%s consults %o', ([url, names]) => {
     expect(consultedHeaders(formOf(transformOf(url)))).toEqual(names)

@@ -3,7 +3,7 @@ import type { RenderPlan } from '../../src/core/render-plan.ts'
 import { createStrangerBudget } from '../../src/delivery/stranger-budget.ts'
 import { digest } from './picture.ts'
 
-const plain = { format: 'webp' } as RenderPlan
+const plain = { format: 'webp', quality: 'auto', gravity: 'center' } as RenderPlan
 const cropped = { ...plain, crop: { left: 0, top: 0, width: 1, height: 1 } }
 
 const spendUntilRefused = (budget: ReturnType<typeof createStrangerBudget>, nowMs: number): number => {

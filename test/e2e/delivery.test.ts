@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { get } from 'node:http'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type AssetJson, json, type Origin, startOrigin } from './origin.ts'
@@ -161,7 +162,33 @@ describe('refusals', () => {
   it('an unknown hash is 404, a malformed one 400, another method 405', async () => {
     expect((await fetch(`${origin.url}/i/${'0'.repeat(64)}/800x.webp`)).status).toBe(404)
     expect((await fetch(`${origin.url}/i/xyz/800x.webp`)).status).toBe(400)
-    expect((await image('800x.webp', {}, 'DELETE')).status).toBe(405)
+    const other = await image('800x.webp', {}, 'DELETE')
+    expect(other.status).toBe(405)
+    expect(other.headers.get('allow')).toBe('GET, HEAD, OPTIONS')
+    expect(other.headers.get('content-type')).toBe('application/problem+json')
+  })
+})
+
+describe('what clients and proxies send', () => {
+  it('a percent-encoded preset and an absolute-form target mean the same', async () => {
+    expect((await image('%40thumb.webp')).status).toBe(200)
+    const { hostname, port } = new URL(origin.url)
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const path = `http://img.example/i/${asset.hash}/@thumb.webp`
+      get({ hostname, port, path }, (response) => resolve(response.resume().statusCode)).on('error', reject)
+    })
+    expect(status).toBe(200)
+  })
+
+  it('If-None-Match: * is answered 304 only where there is a picture', async () => {
+    expect((await image('240x.webp', { 'If-None-Match': '*' })).status).toBe(304)
+    const broken = await origin.upload(photo.slice(0, 40_000))
+    const response = await fetch(`${origin.url}/i/${broken.hash}/240x.webp`, { headers: { 'If-None-Match': '*' } })
+    expect(response.status).toBe(422)
+  })
+
+  it('a stranger may not have a picture blown up without bound', async () => {
+    expect((await image('8192x8192.png?enlarge=1&fit=fill')).status).toBe(403)
   })
 })
 
