@@ -22,13 +22,15 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
   const unknown = agentText(UNKNOWN_AGENT)
   let lastAgent: string | undefined
   let lastAgentText = ''
+  let lastReferrer = ''
+  let lastHost = ''
   let lastAddress = ''
   let lastPrefix = ''
   let second = 0
   let parses = 0
 
+  // Requests of one page and connection come in a row: to compare with the last is cheaper than to hash, look up or parse.
   const agentOf = (userAgent: string, now: number): string => {
-    // Requests of one page come in a row: to compare is cheaper than to hash and look up.
     if (userAgent !== lastAgent) {
       lastAgentText = lookUpAgent(userAgent, now)
       lastAgent = lastAgentText === unknown ? undefined : userAgent
@@ -52,6 +54,13 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
     return facts
   }
   const hostOfReferrer = (referrer: string): string => {
+    if (referrer !== lastReferrer) {
+      lastReferrer = referrer
+      lastHost = lookUpHost(referrer)
+    }
+    return lastHost
+  }
+  const lookUpHost = (referrer: string): string => {
     const authority = referrerAuthority(referrer)
     if (authority === '') return ''
     const known = hosts.get(authority)
@@ -60,7 +69,6 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
     hosts.set(detached(authority), host)
     return host
   }
-  // Many requests of one connection come in a row: a comparison is cheaper than parsing the address again.
   const prefixOf = (address: string): string => {
     if (address !== lastAddress) {
       lastAddress = address

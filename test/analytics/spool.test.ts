@@ -109,14 +109,15 @@ describe('the recorder', () => {
     let batch = 0
     const recorder = createRecorder(async () => outcomes[batch++ % 3] ?? 'failed', { maxRows: 5000 })
     const template = recorder.prepare(SUBJECT)
+    // A batch is 512 KiB: 2,400 of these lines, which come in groups of 32.
     for (let i = 0; i < 3 * 2048; i++) recorder.record(template, OCCURRENCE)
     await recorder.close()
     recorder.record(template, OCCURRENCE)
     const { agentsSkipped, accepted, ...settled } = recorder.stats
     expect(settled).toEqual({
-      recorded: 2048,
-      droppedSpoolFull: 2048,
-      droppedSpoolFault: 5000 - 4096,
+      recorded: 2400,
+      droppedSpoolFull: 2400,
+      droppedSpoolFault: 5000 - 4800,
       droppedBufferFull: 3 * 2048 - 5000,
       droppedClosed: 1,
     })
