@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: Oriel beside references measured in the same run, in turns, on the same machine. Writes
- * `bench/results/latest.json` and `latest.md`, and prints the table.
+ * `bench/results/latest.json` and `latest.md`, puts the table into the README, and prints it.
  * `--only hot,cold` picks parts and keeps the others' earlier results; `--quick` shortens all and writes nothing.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -25,6 +25,9 @@ const PARTS: Readonly<Record<string, Part>> = { cold, avif, hot, contention, pre
 const RESULTS = new URL('./results/', import.meta.url)
 const JSON_FILE = new URL('latest.json', RESULTS)
 const TABLE_FILE = new URL('latest.md', RESULTS)
+const README = new URL('../README.md', import.meta.url)
+
+const BETWEEN_MARKS = /(<!-- bench:start -->\n)[^]*(<!-- bench:end -->)/
 
 type Results = Readonly<Record<string, readonly Section[]>>
 
@@ -57,7 +60,13 @@ const withPart = (name: string, sections: readonly Section[]): Results => {
 const save = async (): Promise<void> => {
   await mkdir(RESULTS, { recursive: true })
   await writeFile(JSON_FILE, `${JSON.stringify({ machine, parts }, null, 2)}\n`)
-  await writeFile(TABLE_FILE, formatResults(machine, Object.values(parts).flat()))
+  const table = formatResults(machine, Object.values(parts).flat())
+  await writeFile(TABLE_FILE, table)
+  const readme = await readFile(README, 'utf8')
+  await writeFile(
+    README,
+    readme.replace(BETWEEN_MARKS, `$1\n${table.replace(/^# .*\n+/, '').replaceAll('\n## ', '\n### ')}$2`),
+  )
 }
 
 for (const name of chosen) {

@@ -4,8 +4,9 @@ export default defineConfig({
   root: new URL('..', import.meta.url).pathname,
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Several times what each takes here: a machine that is busy must not turn a test red.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // Two cores on the build machine; each file is its own process because renderers and engines are children of it.
     pool: 'forks',
     maxWorkers: 2,
