@@ -12,7 +12,7 @@ export const createLogger = (level: string): Logger =>
     redact: { paths: ['*.authorization', '*.cookie', 'authorization', 'cookie'], censor: '[redacted]' },
   })
 
-/** A group of numbers of one area, read at every scrape. Names become `oriel_<area>_<name in snake case>`. */
+/** A group of numbers of one area, read at every scrape. Names become `oriel_<area>_<name in snake case>`, counters with `_total`. */
 export interface StatsSource {
   readonly area: string
   readonly read: () => Readonly<Record<string, unknown>>
@@ -25,14 +25,16 @@ export interface Metrics {
 }
 
 /**
- * @param sources the areas' counters. Numbers become gauges: a scrape sees the value as it is, and `rate()` works on them
- * as long as they only grow. Values that are not numbers are passed over; an object of numbers becomes labels.
+ * @param sources the areas' counters, whose names must all be there from the start. What is no number is passed over.
  */
 export const createMetrics = (sources: readonly StatsSource[]): Metrics => {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  for (const { area, read } of sources)
-    for (const name of Object.keys(read())) registerNumber(registry, area, name, read)
+  for (const { area, read } of sources) {
+    const numbers = () => numbersIn(read(), `oriel_${area}`)
+    for (const [name] of numbers())
+      registerNumber(registry, name, `${area}: ${name}`, () => new Map(numbers()).get(name) ?? 0)
+  }
   return {
     registry,
     requests: new Counter({
@@ -51,19 +53,56 @@ export const createMetrics = (sources: readonly StatsSource[]): Metrics => {
   }
 }
 
-const registerNumber = (registry: Registry, area: string, name: string, read: StatsSource['read']): void => {
-  const metric = `oriel_${area}_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`
-  const labelled = typeof read()[name] === 'object'
-  new Gauge({
-    name: metric,
-    help: `${area}: ${name}`,
-    registers: [registry],
-    labelNames: labelled ? ['kind'] : [],
+/** What is so now and may fall; every other number only grows, and is a counter, whose name ends so (prometheus.io/docs/practices/naming). */
+const NOW: ReadonlySet<string> = new Set([
+  'oriel_delivery_memory_bytes',
+  'oriel_delivery_memory_entries',
+  'oriel_delivery_writing',
+  'oriel_delivery_subjects',
+  'oriel_renderers_running',
+  'oriel_renderers_running_cost',
+  'oriel_renderers_waiting',
+  'oriel_renderers_waiting_cost',
+  'oriel_renderers_probing',
+  'oriel_renderers_waiting_probes',
+  'oriel_renderers_processes',
+  'oriel_renderers_rss_bytes',
+  'oriel_variants_files',
+  'oriel_variants_bytes',
+  'oriel_analytics_spool_bytes',
+  'oriel_analytics_spool_segments',
+  'oriel_uploads_running',
+  'oriel_uploads_bytes_in_flight',
+])
+
+const registerNumber = (registry: Registry, name: string, help: string, read: () => number): void => {
+  const registers = [registry]
+  if (NOW.has(name)) {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+    return
+  }
+  new Counter({
+    name: `${name}_total`,
+    help,
+    registers,
     collect() {
-      const value = read()[name]
-      if (typeof value === 'number') this.set(value)
-      else if (value && typeof value === 'object')
-        for (const [kind, count] of Object.entries(value)) if (typeof count === 'number') this.set({ kind }, count)
+      this.reset()
+      this.inc(read())
     },
   })
 }
+
+/** The numbers in an area's counters, one level of objects deep: `spool.bytes` is `spool_bytes`. */
+const numbersIn = (values: Readonly<Record<string, unknown>>, prefix: string): readonly (readonly [string, number])[] =>
+  Object.entries(values).flatMap(([key, value]) => {
+    const name = `${prefix}_${key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`
+    if (typeof value === 'number') return [[name, value] as const]
+    return value && typeof value === 'object' ? numbersIn(value as Readonly<Record<string, unknown>>, name) : []
+  })

@@ -80,7 +80,7 @@ describe('a variant', () => {
 
   it('is rendered once for a hundred who ask at once', async () => {
     const rendered = async () =>
-      Number(/^oriel_renderers_rendered (\d+)$/m.exec(await (await origin.api('/metrics')).text())?.[1])
+      Number(/^oriel_renderers_rendered_total (\d+)$/m.exec(await (await origin.api('/metrics')).text())?.[1])
     const before = await rendered()
     const answers = await Promise.all(Array.from({ length: 100 }, () => image('540x.webp')))
     expect(answers.every((answer) => answer.status === 200)).toBe(true)
