@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { AppError } from './core/errors.ts'
 import { createRouter, type Router } from './http/context.ts'
-import { openApiDocument } from './http/openapi-document.ts'
-import { problemResponse } from './http/problem.ts'
+import { createMethodTable, guardMethods, type MethodsOf } from './http/methods.ts'
+import { describePages, openApiDocument } from './http/openapi-document.ts'
+import { asAppError, problemResponse } from './http/problem.ts'
 import type { createPublicUrl } from './http/public-url.ts'
 import type { Metrics } from './telemetry.ts'
 
@@ -43,6 +44,8 @@ export const createApp = (mounts: Mounts, { metrics, log, publicUrl }: AppPorts)
     const ms = performance.now() - startedAt
     c.header('X-Request-Id', requestId)
     c.header('X-Content-Type-Options', 'nosniff')
+    // Answers carry signed URLs and what is one owner's: no cache may keep one unless its route says so (RFC 9111 §5.2.2.5).
+    if (!c.res.headers.has('Cache-Control')) c.header('Cache-Control', 'private, no-store')
     metrics.requests.inc({ method: c.req.method, status: String(c.res.status) })
     metrics.requestSeconds.observe({ route: c.req.routePath }, ms / 1000)
     log.debug({ requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms }, 'request')
@@ -50,19 +53,25 @@ export const createApp = (mounts: Mounts, { metrics, log, publicUrl }: AppPorts)
 
   app.onError((error, c) => {
     const requestId = c.get('requestId')
-    if (!(error instanceof AppError)) log.error({ err: error, requestId, path: c.req.path }, 'request failed')
-    else if (error.cause) log.warn({ err: error, requestId, path: c.req.path }, error.message)
+    const { kind, cause } = asAppError(error)
+    if (kind === 'internal') log.error({ err: error, requestId, path: c.req.path }, 'request failed')
+    else if (cause) log.warn({ err: error, requestId, path: c.req.path }, error.message)
     return problemResponse(error, requestId)
   })
   app.notFound((c) =>
     problemResponse(new AppError('not-found', `nothing at ${c.req.method} ${c.req.path}`), c.get('requestId')),
   )
 
+  let methodsOf: MethodsOf = () => undefined
+  app.use(guardMethods((path) => methodsOf(path)))
+
   for (const name of ['/assets', '/images']) for (const router of mounts.assets) app.route(name, router)
   for (const [path, router] of Object.entries(mounts.internal)) app.route(path, router)
   for (const router of mounts.root) app.route('/', router)
 
+  describePages(app)
   const document = openApiDocument(app)
-  app.get('/openapi.json', (c) => c.json(document))
+  app.get('/openapi.json', (c) => c.json(document, 200, { 'Cache-Control': 'no-cache' }))
+  methodsOf = createMethodTable(app.routes)
   return app
 }

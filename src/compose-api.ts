@@ -7,6 +7,7 @@ import type { Analytics } from './analytics/analytics.ts'
 import { createAnalyticsRoutes } from './analytics/routes.ts'
 import { createApp } from './app.ts'
 import type { OriginalLister, OriginalStore, VariantStore } from './blobs/store.ts'
+import { createHealthChecks } from './compose-health.ts'
 import type { ChangeNotices, Locker } from './coordination/coordination.ts'
 import { ORIGINAL_FORMATS } from './core/image.ts'
 import { createAssetUrls } from './delivery/asset-urls.ts'
@@ -16,7 +17,7 @@ import type { SigningKeys } from './delivery/signature.ts'
 import type { Secrets } from './first-start.ts'
 import { createDescribeAsset } from './http/asset-document.ts'
 import type { Router } from './http/context.ts'
-import { createOpsRoutes, type EngineHealth, type HealthChecks } from './http/ops.ts'
+import { createOpsRoutes } from './http/ops.ts'
 import { createGuards } from './http/principal.ts'
 import { createPublicUrl } from './http/public-url.ts'
 import { DEFAULT_LIMITS } from './imaging/limits.ts'
@@ -81,6 +82,7 @@ export const composeApi = (parts: ApiParts): Router => {
     urls,
     ladder: LADDER,
     srcsetWidths,
+    defaultWidth: DEFAULT_WIDTH,
     presets,
   })
   const metrics = createMetrics([...statsOf(parts), ...startCollector(parts, purging, graceMs), ...ingestStats(ingest)])
@@ -92,7 +94,7 @@ export const composeApi = (parts: ApiParts): Router => {
         '/internal/assets': createCleanupRoutes({ guards, metadata, purging, graceMs }),
       },
       root: [
-        createOpsRoutes(healthChecks(engines, config), metrics.registry),
+        createOpsRoutes(createHealthChecks(engines, config), metrics.registry),
         createUiRoutes(),
         createDeliveryDocument(),
         ...(engines.analytics ? [createAnalyticsRoutes({ guards, query: engines.analytics.query })] : []),
@@ -149,23 +151,3 @@ const statsOf = ({ delivery, engines: { pool, variants, analytics } }: ApiParts)
   { area: 'variants', read: () => ({ ...variants.stats }) },
   ...(analytics ? [{ area: 'analytics', read: () => ({ ...analytics.stats }) }] : []),
 ]
-
-const healthChecks = ({ metadata, pool, analytics }: Engines, config: Config): HealthChecks => ({
-  metadata: async () => {
-    await metadata.read.selectFrom('originals').select('digest').limit(1).execute()
-    return { state: 'ready', detail: 'SQLite' }
-  },
-  blobs: () => ({ state: 'ready', detail: `disk, ${config.ORIEL_DATA}` }),
-  renderers: () => ({
-    state: pool.stats.processes > 0 ? 'ready' : 'idle',
-    detail: `${pool.stats.processes} processes`,
-  }),
-  ...(analytics && { analytics: () => analyticsHealth(analytics) }),
-})
-
-/** Images are served whatever analytics does, so it never makes the server unready (CONTRACT §7.6). */
-const analyticsHealth = (analytics: Analytics): EngineHealth => {
-  const { state, detail } = analytics.health()
-  const ours = state === 'ready' || state === 'idle' ? state : 'degraded'
-  return { state: ours, detail: detail ? `${state}: ${detail}` : state }
-}

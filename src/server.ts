@@ -1,30 +1,35 @@
 /** The server's life: judge the configuration, compose, listen, and on SIGTERM or SIGINT drain: nothing in flight is cut off. */
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { flushCompileCache } from 'node:module'
 import type { AddressInfo } from 'node:net'
-import { readConfig } from '../config/environment.ts'
+import { type Config, readConfig } from '../config/environment.ts'
 import { banner } from './banner.ts'
 import { compose } from './compose.ts'
 import { openSecrets } from './first-start.ts'
+import { answerClientError } from './http/client-error.ts'
 import { createLogger } from './telemetry.ts'
 
 /** In-flight requests get this long after SIGTERM; a container runtime kills at 10 s by default, and closing needs the rest. */
 const DRAIN_MS = 5_000
 
+/** Whatever the process makes, the database and its log too, is its own user's alone: umask(2) takes the others' bits away. */
+const OWNER_ONLY = 0o077
+
 const start = async (env: NodeJS.ProcessEnv): Promise<void> => {
+  process.umask(OWNER_ONLY)
   const config = readConfig(env)
   const log = createLogger(config.ORIEL_LOG_LEVEL)
   const secrets = await openSecrets(config)
   const origin = await compose(config, secrets, log)
 
   const server = createServer({ keepAliveTimeout: 65_000, headersTimeout: 20_000, requestTimeout: 0 }, origin.handle)
-  server.on('clientError', (_error, socket) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
-  })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(config.PORT, config.HOST, resolve)
-  })
+  server.on('clientError', answerClientError)
+  try {
+    await listen(server, config)
+  } catch (error) {
+    await origin.close()
+    throw error
+  }
   const { port } = server.address() as AddressInfo
   process.stdout.write(banner({ port, dataFolder: config.ORIEL_DATA, secrets, samplePhoto: 'test/fixtures/photo.jpg' }))
 
@@ -45,6 +50,16 @@ const start = async (env: NodeJS.ProcessEnv): Promise<void> => {
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal))
 }
+
+/** @throws Error naming the address and the variables that set it. */
+const listen = (server: Server, { PORT, HOST }: Pick<Config, 'PORT' | 'HOST'>): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? 'another process listens there' : cause.message
+      reject(new Error(`cannot listen on port ${PORT} of ${HOST} (PORT, HOST): ${why}`, { cause }))
+    })
+    server.listen(PORT, HOST, resolve)
+  })
 
 /** Starts, or says on standard error why not and exits with 1. Returns when the server listens. */
 export const serve = async (env: NodeJS.ProcessEnv): Promise<void> => {

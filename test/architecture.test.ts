@@ -23,6 +23,7 @@ const RANK: Readonly<Record<string, number>> = {
   'first-start': 5,
   compose: 6,
   'compose-api': 5,
+  'compose-health': 5,
   server: 7,
   main: 8,
 }

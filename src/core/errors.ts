@@ -8,6 +8,8 @@ export type ErrorKind =
   | 'forbidden'
   | 'not-found'
   | 'gone'
+  | 'method-not-allowed'
+  | 'timeout'
   | 'conflict'
   | 'too-large'
   | 'unsupported-type'
@@ -15,6 +17,7 @@ export type ErrorKind =
   | 'undecodable'
   | 'unprocessable'
   | 'rate-limited'
+  | 'headers-too-large'
   | 'busy'
   | 'internal'
 

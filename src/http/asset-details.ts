@@ -13,26 +13,47 @@ const MAX_TAG_CHARS = 64
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to go
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 
-const line = (max: number) =>
+const hasControls = (text: string): boolean => /[^\P{Cc}\t\n]/u.test(text)
+const NO_CONTROLS = 'no control characters but line breaks and tabs'
+
+/** Half a surrogate pair cannot be written as UTF-8: it becomes U+FFFD here, and not somewhere between us and the reader. */
+const prose = (max: number) =>
   z
     .string()
     .max(max)
-    .transform((text) => text.replace(UNSAFE, '').trim())
+    .transform((text) => text.replace(/\r\n?/g, '\n').toWellFormed())
+    .refine((text) => !hasControls(text), NO_CONTROLS)
+
+/** One line: what breaks it becomes a space. */
+export const line = (max: number) =>
+  prose(max).transform((text) =>
+    text
+      .replace(/[\t\n]+/g, ' ')
+      .replace(UNSAFE, '')
+      .trim(),
+  )
 
 /** The last part of whatever path a client sends, so that `../../etc/passwd` is called `passwd`. */
 const Filename = z
   .string()
   .max(4 * MAX_FILENAME_CHARS)
-  .transform((text) => (text.split(/[/\\]/).at(-1) ?? '').replace(UNSAFE, '').trim())
+  .transform((text) => (text.split(/[/\\]/).at(-1) ?? '').replace(UNSAFE, '').toWellFormed().trim())
   .pipe(z.string().max(MAX_FILENAME_CHARS))
   .transform((name) => (name === '' || name === '.' || name === '..' ? null : name))
 
-/** No quotes, backslashes or commas: the first two bound a tag in its JSON text, the last parts tags in a form field. */
+/**
+ * No quotes, backslashes or commas: the first two bound a tag in its JSON text, the last parts tags in a form field.
+ * Without flags, which a pattern in JSON Schema cannot have.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+const TAG = /^[^"\\,\u0000-\u001f\u007f-\u009f]+$/
+
 const Tag = z
   .string()
   .trim()
-  .regex(/^[^"\\,\p{Cc}]+$/u, 'a tag has no quotes, backslashes, commas or control characters')
+  .regex(TAG, 'a tag has no quotes, backslashes, commas or control characters')
   .max(MAX_TAG_CHARS)
+  .overwrite((text) => text.toWellFormed())
 
 const Tags = z
   .array(Tag)
@@ -49,7 +70,7 @@ export const DetailsPatch = z
   .strictObject({
     filename: Filename.nullable(),
     title: line(MAX_TITLE_CHARS).nullable(),
-    description: z.string().max(MAX_DESCRIPTION_CHARS).nullable(),
+    description: prose(MAX_DESCRIPTION_CHARS).nullable(),
     visibility: z.enum(VISIBILITIES),
     tags: Tags.nullable(),
     location: Location.nullable(),
@@ -91,7 +112,7 @@ export const DetailsText = z
   .strictObject({
     filename: Filename,
     title: line(MAX_TITLE_CHARS),
-    description: z.string().max(MAX_DESCRIPTION_CHARS),
+    description: prose(MAX_DESCRIPTION_CHARS),
     visibility: z.enum(VISIBILITIES),
     tags: TagsText,
     location: LocationText,

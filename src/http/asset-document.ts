@@ -131,7 +131,7 @@ export const imgElement = (asset: Asset, src: string, srcset: string, shownWidth
   const attributes = {
     src,
     srcset,
-    sizes: `(max-width: ${shownWidth}px) 100vw, ${shownWidth}px`,
+    sizes: sizesFor(shownWidth),
     width,
     height,
     loading: 'lazy',
@@ -141,6 +141,13 @@ export const imgElement = (asset: Asset, src: string, srcset: string, shownWidth
   const text = Object.entries(attributes).map(([name, value]) => `${name}="${escapeAttribute(String(value))}"`)
   return `<img ${text.join(' ')}>`
 }
+
+/** The `sizes` of an element that is as wide as the page, up to `shownWidth` CSS pixels. */
+const sizesFor = (shownWidth: number): string => `(max-width: ${shownWidth}px) 100vw, ${shownWidth}px`
+
+/** A `<source>` of a `<picture>`: the browser takes the first whose type it can show. */
+export const sourceElement = (type: string, srcset: string, shownWidth: number): string =>
+  `<source type="${type}" srcset="${escapeAttribute(srcset)}" sizes="${sizesFor(shownWidth)}">`
 
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '"': '&quot;', '<': '&lt;', '>': '&gt;' }
 const escapeAttribute = (text: string): string => text.replace(/[&"<>]/g, (character) => ESCAPES[character] ?? '')

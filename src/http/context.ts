@@ -40,6 +40,7 @@ const PROBLEM_TITLES: Partial<Record<number, ErrorKind>> = {
   401: 'unauthorized',
   403: 'forbidden',
   404: 'not-found',
+  408: 'timeout',
   409: 'conflict',
   410: 'gone',
   413: 'too-large',

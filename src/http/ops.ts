@@ -9,10 +9,12 @@ export interface EngineHealth {
   readonly detail?: string
 }
 
-/** Each engine by name, asked at every call; a check that fails or takes over a second is `down`. */
+/** Each engine by name; a check that fails or takes over a second is `down`. No check runs twice at once. */
 export type HealthChecks = Readonly<Record<string, () => EngineHealth | Promise<EngineHealth>>>
 
 const CHECK_LIMIT_MS = 1_000
+/** What a check said stands for so long, so that nobody who polls can keep the disk busy with checks. */
+const REMEMBERED_MS = 1_000
 
 const Health = z.object({
   status: z.enum(['ready', 'not ready']),
@@ -24,12 +26,14 @@ const Health = z.object({
 
 export const createOpsRoutes = (checks: HealthChecks, registry: Registry): Router => {
   const router = createRouter()
+  const asked = Object.entries(checks).map(([name, check]) => [name, remembered(check)] as const)
 
   router.openapi(
     createRoute({
       method: 'get',
       path: '/healthz',
       tags: ['operations'],
+      security: [],
       summary: 'Is the process alive',
       responses: { 200: { description: 'alive', content: { 'text/plain': { schema: z.string() } } } },
     }),
@@ -38,7 +42,7 @@ export const createOpsRoutes = (checks: HealthChecks, registry: Registry): Route
 
   const report = async () => {
     const engines = Object.fromEntries(
-      await Promise.all(Object.entries(checks).map(async ([name, check]) => [name, await judged(check)] as const)),
+      await Promise.all(asked.map(async ([name, check]) => [name, await judged(check)] as const)),
     )
     const ready = Object.values(engines).every((engine) => engine.state !== 'down')
     return { status: ready ? ('ready' as const) : ('not ready' as const), engines }
@@ -50,6 +54,7 @@ export const createOpsRoutes = (checks: HealthChecks, registry: Registry): Route
       method: 'get',
       path: '/readyz',
       tags: ['operations'],
+      security: [],
       summary: 'Is each engine ready',
       responses: { 200: { description: 'ready', ...body }, 503: { description: 'an engine is down', ...body } },
     }),
@@ -64,6 +69,7 @@ export const createOpsRoutes = (checks: HealthChecks, registry: Registry): Route
       method: 'get',
       path: '/metrics',
       tags: ['operations'],
+      security: [],
       summary: 'Metrics in Prometheus text format',
       responses: { 200: { description: 'metrics', content: { 'text/plain': { schema: z.string() } } } },
     }),
@@ -73,7 +79,26 @@ export const createOpsRoutes = (checks: HealthChecks, registry: Registry): Route
   return router
 }
 
-const judged = async (check: () => EngineHealth | Promise<EngineHealth>): Promise<EngineHealth> => {
+type Check = HealthChecks[string]
+
+/** Later callers share a check that is still running, however long: one that hangs on a dead disk holds one thread, not all. */
+const remembered = (check: Check): Check => {
+  let latest: Promise<EngineHealth> | undefined
+  let goodUntil = 0
+  return () => {
+    if (latest && performance.now() < goodUntil) return latest
+    goodUntil = Number.POSITIVE_INFINITY
+    const running = (async () => check())()
+    const settle = () => {
+      goodUntil = performance.now() + REMEMBERED_MS
+    }
+    running.then(settle, settle)
+    latest = running
+    return running
+  }
+}
+
+const judged = async (check: Check): Promise<EngineHealth> => {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<EngineHealth>((resolve) => {
     timer = setTimeout(() => resolve({ state: 'down', detail: `no answer in ${CHECK_LIMIT_MS} ms` }), CHECK_LIMIT_MS)

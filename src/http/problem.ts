@@ -1,5 +1,6 @@
 /** AppError → `application/problem+json` (RFC 9457). The only place where kinds meet status codes. */
 import { STATUS_CODES } from 'node:http'
+import { HTTPException } from 'hono/http-exception'
 import { AppError, type ErrorKind } from '../core/errors.ts'
 
 const STATUS = {
@@ -7,6 +8,8 @@ const STATUS = {
   unauthorized: 401,
   forbidden: 403,
   'not-found': 404,
+  'method-not-allowed': 405,
+  timeout: 408,
   conflict: 409,
   gone: 410,
   'too-large': 413,
@@ -15,9 +18,27 @@ const STATUS = {
   undecodable: 422,
   unprocessable: 422,
   'rate-limited': 429,
+  'headers-too-large': 431,
   internal: 500,
   busy: 503,
 } as const satisfies Record<ErrorKind, number>
+
+/** The first kind of each status, for refusals that come as a status only. */
+const KINDS = new Map(
+  Object.entries(STATUS)
+    .reverse()
+    .map(([kind, status]) => [status as number, kind as ErrorKind]),
+)
+
+/** Anything thrown as an AppError: Hono's own refusals keep their status, what nobody foresaw is `internal`, told without its inside. */
+export const asAppError = (error: unknown): AppError => {
+  if (error instanceof AppError) return error
+  if (error instanceof HTTPException && error.status < 500)
+    return new AppError(KINDS.get(error.status) ?? 'bad-request', error.message || 'the request is malformed', {
+      cause: error.cause,
+    })
+  return new AppError('internal', 'something went wrong on our side', { cause: error })
+}
 
 export interface Problem {
   readonly status: number
@@ -26,9 +47,9 @@ export interface Problem {
   readonly body: string
 }
 
-/** `error` may be anything thrown: what is not an AppError is a fault of ours, told without its inside. */
+/** @param error anything thrown. */
 export const toProblem = (error: unknown, requestId: string): Problem => {
-  const known = error instanceof AppError ? error : new AppError('internal', 'something went wrong on our side')
+  const known = asAppError(error)
   const status = STATUS[known.kind]
   const retryAfter = known.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined)
   return {

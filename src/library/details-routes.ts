@@ -4,6 +4,7 @@ import { parseAssetId } from '../core/ids.ts'
 import { applyPatch, DetailsPatch } from '../http/asset-details.ts'
 import { AssetSchema } from '../http/asset-document.ts'
 import { problems, type Router } from '../http/context.ts'
+import { jsonBody } from '../http/json-body.ts'
 import { AssetIdParam, liveAsset, ownAsset, readableAsset } from '../http/own-asset.ts'
 import { findAsset, updateDetails } from '../metadata/assets.ts'
 import { findOriginal } from '../metadata/originals.ts'
@@ -75,7 +76,7 @@ const patchRoute = createRoute({
   },
   responses: {
     200: { description: 'the asset as it is now', content: { 'application/json': { schema: AssetSchema } } },
-    ...problems(400, 401, 404, 410),
+    ...problems(400, 401, 404, 408, 410, 413, 415),
   },
 })
 
@@ -119,7 +120,7 @@ export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
     )
   })
 
-  routes.openapi({ ...patchRoute, middleware: guards.caller }, async (c) => {
+  routes.openapi({ ...patchRoute, middleware: [guards.caller, jsonBody] as const }, async (c) => {
     const id = parseAssetId(c.req.valid('param').id)
     const patch = c.req.valid('json')
     const changed = await metadata.transaction(async (transaction) => {

@@ -3,7 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { createRoute, z } from '@hono/zod-openapi'
 import { AppError } from '../core/errors.ts'
 import { parseOwnerId, quote } from '../core/ids.ts'
+import { line } from '../http/asset-details.ts'
 import { createRouter, problems, type Router } from '../http/context.ts'
+import { jsonBody } from '../http/json-body.ts'
 import { type Guards, hashKey } from '../http/principal.ts'
 import { type ApiKey, insertApiKey, listApiKeys, revokeApiKey } from '../metadata/api-keys.ts'
 import type { Metadata } from '../metadata/database.ts'
@@ -34,7 +36,7 @@ const createKeyRoute = createRoute({
             owner: z
               .string()
               .regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/, '1–64 of a-z 0-9 _ . -, the first a letter or digit'),
-            name: z.string().trim().min(1).max(100),
+            name: line(100).pipe(z.string().min(1)),
           }),
         },
       },
@@ -45,7 +47,7 @@ const createKeyRoute = createRoute({
       description: 'the key, shown this once',
       content: { 'application/json': { schema: KeySchema.extend({ key: z.string() }) } },
     },
-    ...problems(400, 401, 403),
+    ...problems(400, 401, 403, 408, 413, 415),
   },
 })
 
@@ -81,7 +83,7 @@ export interface KeysDeps {
 export const createKeysRoutes = ({ metadata, guards }: KeysDeps): Router => {
   const routes = createRouter()
 
-  routes.openapi({ ...createKeyRoute, middleware: guards.admin }, async (c) => {
+  routes.openapi({ ...createKeyRoute, middleware: [guards.admin, jsonBody] as const }, async (c) => {
     const { owner, name } = c.req.valid('json')
     const secret = `ok_${randomBytes(16).toString('base64url')}`
     const key: ApiKey = {

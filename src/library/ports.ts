@@ -14,6 +14,8 @@ export interface LibraryDeps {
   readonly ladder: readonly number[]
   /** The steps of a srcset whose caller names none; on the ladder. */
   readonly srcsetWidths: readonly number[]
+  /** The widest that a picture is shown where the caller does not say, in CSS pixels; on the ladder. */
+  readonly defaultWidth: number
   /** Names of the presets that delivery knows. */
   readonly presets: ReadonlySet<string>
 }

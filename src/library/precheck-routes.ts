@@ -2,6 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { parseDigest } from '../core/ids.ts'
 import { problems, type Router } from '../http/context.ts'
+import { jsonBody } from '../http/json-body.ts'
 import { findKnownContent } from '../metadata/subjects.ts'
 import type { LibraryDeps } from './ports.ts'
 
@@ -40,12 +41,12 @@ const precheckRoute = createRoute({
         },
       },
     },
-    ...problems(400, 401),
+    ...problems(400, 401, 408, 413, 415),
   },
 })
 
 export const mountPrecheck = (routes: Router, { metadata, guards }: LibraryDeps): void => {
-  routes.openapi({ ...precheckRoute, middleware: guards.caller }, async (c) => {
+  routes.openapi({ ...precheckRoute, middleware: [guards.caller, jsonBody] as const }, async (c) => {
     const { sha256, size } = c.req.valid('json')
     const known = await findKnownContent(metadata.read, parseDigest(sha256), c.get('principal').ownerId)
     if (!known) return c.json({ exists: false, owned: false }, 200)

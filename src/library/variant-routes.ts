@@ -2,8 +2,8 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { AppError } from '../core/errors.ts'
 import { parseAssetId, quote } from '../core/ids.ts'
-import { OUTPUT_FORMATS } from '../core/image.ts'
-import { imgElement, stepsFor } from '../http/asset-document.ts'
+import { type ImageFacts, MEDIA_TYPE, OUTPUT_FORMATS } from '../core/image.ts'
+import { imgElement, sourceElement, stepsFor } from '../http/asset-document.ts'
 import { problems, type Router } from '../http/context.ts'
 import { AssetIdParam, liveAsset, readableAsset } from '../http/own-asset.ts'
 import { findAsset } from '../metadata/assets.ts'
@@ -14,7 +14,11 @@ const MAX_SIZES = 32
 const MAX_WIDTH = 8192
 
 const base = { tags: ['assets'], security: [{ bearer: [] }] }
-const Format = z.enum(['auto', ...OUTPUT_FORMATS]).default('auto')
+/** `jpg` in every URL, as `urls` has it, so that caches hold one copy. */
+const Format = z
+  .enum(['auto', ...OUTPUT_FORMATS, 'jpg'])
+  .default('auto')
+  .transform((format) => (format === 'jpeg' ? 'jpg' : format))
 
 const presetRoute = createRoute({
   ...base,
@@ -44,8 +48,9 @@ const srcsetRoute = createRoute({
     query: z.object({
       sizes: z
         .string()
-        .regex(/^\d{1,4}(,\d{1,4})*$/, 'widths in pixels, comma-separated')
-        .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
+        .regex(/^ *\d{1,4}w? *(, *\d{1,4}w? *)*$/, 'widths in pixels, comma-separated')
+        .transform((text) => [...new Set(text.split(',').map((width) => Number.parseInt(width, 10)))])
+        .transform((widths) => widths.sort((a, b) => a - b))
         .pipe(z.array(z.int().min(1).max(MAX_WIDTH)).max(MAX_SIZES))
         .optional()
         .openapi({ type: 'string', example: '320,640,1280', description: 'default: the steps of a ready srcset' }),
@@ -65,7 +70,7 @@ const srcsetRoute = createRoute({
 
 export const mountVariants = (
   routes: Router,
-  { metadata, guards, urls, ladder, srcsetWidths, presets }: LibraryDeps,
+  { metadata, guards, urls, ladder, srcsetWidths, defaultWidth, presets }: LibraryDeps,
 ): void => {
   routes.openapi({ ...presetRoute, middleware: guards.caller }, async (c) => {
     const { id: text, preset } = c.req.valid('param')
@@ -78,7 +83,7 @@ export const mountVariants = (
 
   routes.openapi({ ...srcsetRoute, middleware: guards.caller }, async (c) => {
     const id = parseAssetId(c.req.valid('param').id)
-    const { sizes = srcsetWidths, format } = c.req.valid('query')
+    const { sizes, format } = c.req.valid('query')
     const publicUrl = c.get('publicUrl')
     const asset = liveAsset(readableAsset(await findAsset(metadata.read, id), id, c.get('principal')))
     // A width off the ladder needs a signature to be served as it is.
@@ -87,19 +92,21 @@ export const mountVariants = (
       return ladder.includes(width) ? urls.ready(publicUrl, asset, tail) : urls.signed(publicUrl, asset, tail).url
     }
     const srcsetAs = (as: string) =>
-      stepsFor(asset.facts.width, sizes)
+      stepsFor(asset.facts.width, sizes ?? srcsetWidths)
         .map(({ asked, width }) => `${urlOf(asked, as)} ${width}w`)
         .join(', ')
-    const shown = sizes.at(-1) ?? asset.facts.width
-    const srcset = srcsetAs(format)
-    const img = imgElement(asset, urlOf(shown, format), srcset, shown)
-    const sources = (['avif', 'webp'] as const).map(
-      (as) => `<source type="image/${as}" srcset="${escaped(srcsetAs(as))}">`,
-    )
-    const fallback = imgElement(asset, urlOf(shown, 'jpeg'), srcsetAs('jpeg'), shown)
-    return c.json({ srcset, img, picture: `<picture>${sources.join('')}${fallback}</picture>` }, 200)
+    const widest = sizes?.at(-1) ?? defaultWidth
+    const shown = Math.min(widest, asset.facts.width)
+    const imgAs = (as: string) => imgElement(asset, urlOf(widest, as), srcsetAs(as), shown)
+    const { sources, fallback } = pictureFormats(asset.facts)
+    const elements = sources.map((as) => sourceElement(MEDIA_TYPE[as], srcsetAs(as), shown))
+    const picture = `<picture>${elements.join('')}${imgAs(fallback)}</picture>`
+    return c.json({ srcset: srcsetAs(format), img: imgAs(format), picture }, 200)
   })
 }
 
-/** URLs hold no quotes or angle brackets; only the ampersand of their queries means something in an attribute. */
-const escaped = (text: string): string => text.replaceAll('&', '&amp;')
+/** What a `<picture>` offers, and what every browser shows: nothing that would still an animation or fill what is transparent. */
+const pictureFormats = ({ animated, hasAlpha }: ImageFacts) => {
+  if (animated) return { sources: ['webp'], fallback: 'gif' } as const
+  return { sources: ['avif', 'webp'], fallback: hasAlpha ? 'png' : 'jpg' } as const
+}

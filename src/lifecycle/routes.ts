@@ -53,7 +53,7 @@ const cleanupRoute = createRoute({
         },
       },
     },
-    ...problems(401, 403, 404, 409),
+    ...problems(400, 401, 403, 404, 409),
   },
 })
 

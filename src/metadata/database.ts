@@ -15,4 +15,6 @@ export interface Metadata extends AsyncDisposable {
    * @throws what `work` throws; AppError `busy` when the disk is full.
    */
   transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T>
+  /** What will fail every transaction or search from now on, such as a thread that died; undefined while all is well. Free to ask. */
+  fault(): string | undefined
 }

@@ -6,7 +6,7 @@ import type { Metadata } from './database.ts'
 import type { Schema } from './schema.ts'
 import { openSqliteConnection } from './sqlite-connection.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
-import { startSqliteWorker } from './worker-client.ts'
+import { type SqliteWorker, startSqliteWorker } from './worker-client.ts'
 
 /**
  * Opens (and makes, and migrates) the database at `path`. One process owns the file.
@@ -27,6 +27,7 @@ export const openSqliteMetadata = async (path: string): Promise<Metadata> => {
     read,
     search,
     transaction: (work) => write.transaction().execute(work),
+    fault: () => faultOf('writer', writer) ?? faultOf('searcher', searcher),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([read.destroy(), search.destroy(), write.destroy()])
       reader.database.close()
@@ -34,4 +35,9 @@ export const openSqliteMetadata = async (path: string): Promise<Metadata> => {
       await writer.close()
     },
   }
+}
+
+const faultOf = (name: string, worker: SqliteWorker): string | undefined => {
+  const fault = worker.fault()
+  return fault === undefined ? undefined : `the ${name}’s thread died: ${fault}`
 }

@@ -12,6 +12,8 @@ const FULL_RETRY_SECONDS = 60
 export interface SqliteWorker {
   /** @throws AppError `busy` when the disk is full, `internal` for what SQLite refused or when the thread has died. */
   execute(sql: string, parameters: readonly unknown[]): Promise<ExecuteResult>
+  /** Why the thread is dead; undefined while it lives. */
+  fault(): string | undefined
   close(): Promise<void>
 }
 
@@ -48,6 +50,7 @@ export const startSqliteWorker = async (options: WorkerOptions): Promise<SqliteW
       worker.postMessage({ id: sent, sql, parameters } satisfies WorkerRequest)
       return call.promise
     },
+    fault: () => dead?.message,
     close: async () => {
       if (dead) return
       const exited = once(worker, 'exit')

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { type AssetJson, json, startOrigin } from './origin.ts'
@@ -19,6 +21,31 @@ describe('the process', () => {
   it('refuses a data folder that another process uses', async () => {
     await using origin = await startOrigin()
     await expect(startOrigin({ data: origin.data })).rejects.toThrow('another Oriel is running')
+  })
+
+  it('names the port that another process listens on', async () => {
+    await using origin = await startOrigin()
+    const { port } = new URL(origin.url)
+    const failing = startOrigin({ data: `${origin.data}-other`, env: { PORT: port } })
+    await expect(failing).rejects.toThrow(`cannot listen on port ${port} of 127.0.0.1 (PORT, HOST): another process`)
+  })
+
+  it('keeps all that it writes from other users, in a data folder that was there before it too', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'oriel-modes-'))
+    const data = join(parent, 'data')
+    await mkdir(data, { mode: 0o755 })
+    {
+      await using origin = await startOrigin({ data })
+      const { hash } = await origin.upload(photo)
+      expect((await fetch(`${origin.url}/i/${hash}/320x.webp`)).status).toBe(200)
+      const names = await readdir(data, { recursive: true })
+      expect(names).toContain('oriel.db-wal')
+      const open = await Promise.all(
+        names.map(async (name) => ((await stat(join(data, name))).mode & 0o077 ? [name] : [])),
+      )
+      expect(open.flat()).toEqual([])
+    }
+    await rm(parent, { recursive: true, force: true })
   })
 
   it('on SIGTERM ends what is in flight, then exits 0 and leaves no child behind', async () => {
@@ -53,7 +80,11 @@ describe('the process', () => {
     const ready = await json<{ status: string; engines: object }>(await fetch(`${origin.url}/readyz`))
     expect(Object.keys(ready.engines)).toEqual(['metadata', 'blobs', 'renderers', 'analytics'])
     expect(ready.status).toBe('ready')
-    expect(await (await fetch(`${origin.url}/metrics`)).text()).toContain('oriel_delivery_hot 0')
+    const metrics = await (await fetch(`${origin.url}/metrics`)).text()
+    expect(metrics).toContain('\noriel_delivery_hot_total 0\n')
+    const kinds = [...metrics.matchAll(/^# TYPE (oriel_\w+) (\w+)$/gm)].map(([, name = '', kind]) => ({ name, kind }))
+    expect(kinds.filter(({ name, kind }) => (kind === 'counter') !== name.endsWith('_total'))).toEqual([])
+    expect(kinds.filter(({ kind }) => kind === 'gauge')).toHaveLength(18)
     const openapi = await json<{ openapi: string; paths: Record<string, Record<string, unknown>> }>(
       await fetch(`${origin.url}/openapi.json`),
     )

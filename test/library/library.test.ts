@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { ImageFacts } from '../../src/core/image.ts'
+import type { Prober } from '../../src/imaging/renderer-port.ts'
 import { formatCursor, parseCursor } from '../../src/library/cursor.ts'
 import { SORT_FIELDS } from '../../src/metadata/listing.ts'
 import {
@@ -7,6 +9,7 @@ import {
   asOwner,
   picture,
   temporaryWritePath,
+  testProber,
   type UploadedAsset,
   upload,
   type WritePath,
@@ -32,6 +35,14 @@ const call = async (
     json: (text ? JSON.parse(text) : undefined) as Record<string, unknown> & { detail: string },
   }
 }
+
+/** The facts of a picture as the tests' prober finds them, but for these. */
+const proberOf = (facts: Partial<ImageFacts>): Prober => ({
+  probe: async (path, signal) => {
+    const probed = await testProber.probe(path, signal)
+    return { ...probed, facts: { ...probed.facts, ...facts } }
+  },
+})
 
 interface Page {
   readonly items: readonly UploadedAsset[]
@@ -110,6 +121,61 @@ describe('one asset', () => {
     expect(json.picture).not.toContain('<script>')
   })
 
+  it.for([
+    ['a photo', {}, ['image/avif', 'image/webp'], 'jpg'],
+    ['a picture with alpha', { hasAlpha: true }, ['image/avif', 'image/webp'], 'png'],
+    ['an animation', { animated: true, hasAlpha: true }, ['image/webp'], 'gif'],
+  ] as const)('has a <picture> in which %s stays what it is', async ([, facts, types, fallback]) => {
+    await using path = await temporaryWritePath({ prober: proberOf(facts) })
+    const { asset } = await upload(path.app, await picture(1, 1000, 800))
+    const { picture: text } = (await call(path.app, 'GET', `/assets/${asset.id}/srcset`)).json
+    const sources = [...String(text).matchAll(/<source type="([^"]+)" srcset="([^"]+)" sizes="([^"]+)">/g)]
+    expect(sources.map(([, type]) => type)).toEqual(types)
+    for (const [, , srcset, sizes] of sources) {
+      expect(srcset).toMatch(/960x\.\w+ 960w, [^ ]+1280x\.\w+ 1000w$/)
+      expect(sizes).toBe('(max-width: 640px) 100vw, 640px')
+    }
+    expect(text).toContain(
+      `<img src="/i/${asset.hash}/640x.${fallback}" srcset="/i/${asset.hash}/160x.${fallback} 160w`,
+    )
+  })
+
+  it.for([
+    ['', 100, '640x.auto', 100],
+    ['', 1000, '640x.auto', 640],
+    ['?sizes=320,960', 1000, '960x.auto', 960],
+    ['?sizes=1920', 1000, '1920x.auto', 1000],
+  ] as const)('is shown %s, being %i wide, from %s at most %i wide', async ([query, width, src, shown]) => {
+    await using path = await temporaryWritePath()
+    const { asset } = await upload(path.app, await picture(1, width, 10))
+    const { img } = (await call(path.app, 'GET', `/assets/${asset.id}/srcset${query}`)).json
+    expect(img).toContain(`<img src="/i/${asset.hash}/${src}"`)
+    expect(img).toContain(`sizes="(max-width: ${shown}px) 100vw, ${shown}px"`)
+  })
+
+  it.for(['320,640', '640,320', '320w,640w', '320, 640', ' 320w , 640 ,320'])('has the widths %j', async (sizes) => {
+    await using path = await temporaryWritePath()
+    const { asset } = await upload(path.app, await picture(1, 1000, 10))
+    const query = new URLSearchParams({ sizes, format: 'jpg' })
+    const { json } = await call(path.app, 'GET', `/assets/${asset.id}/srcset?${query}`)
+    expect(json.srcset).toBe(`/i/${asset.hash}/320x.jpg 320w, /i/${asset.hash}/640x.jpg 640w`)
+  })
+
+  it.for(['320w640', 'wide', '320,,640', '0', '8193', '-1'])('has no widths %j', async (sizes) => {
+    await using path = await temporaryWritePath()
+    const { asset } = await upload(path.app, await picture(1))
+    expect((await call(path.app, 'GET', `/assets/${asset.id}/srcset?sizes=${sizes}`)).status).toBe(400)
+  })
+
+  it('calls JPEG jpg in its URLs, whichever name was used', async () => {
+    await using path = await temporaryWritePath()
+    const { asset } = await upload(path.app, await picture(1))
+    for (const format of ['jpg', 'jpeg']) {
+      const { url } = (await call(path.app, 'GET', `/assets/${asset.id}/variants/thumb?format=${format}`)).json
+      expect(url).toContain('@thumb.jpg')
+    }
+  })
+
   it('has no variant of an unknown preset', async () => {
     await using path = await temporaryWritePath()
     const { asset } = await upload(path.app, await picture(1))
@@ -134,6 +200,20 @@ describe('a patch', () => {
     expect((await call(path.app, 'GET', `/assets/${asset.id}`)).json).toMatchObject({ title: null, description: 'two' })
   })
 
+  it('keeps text that every reader can read', async () => {
+    await using path = await temporaryWritePath()
+    const { asset } = await upload(path.app, await picture(1))
+    const patch = {
+      title: 'two\nlines \ud800',
+      description: 'a\r\nb\tc\rd \udc00',
+      tags: ['half \ud83d'],
+      filename: 'x\ud800.jpg',
+    }
+    const { json } = await call(path.app, 'PATCH', `/assets/${asset.id}`, patch)
+    expect(json).toMatchObject({ title: 'two lines \ufffd', description: 'a\nb\tc\nd \ufffd', tags: ['half \ufffd'] })
+    expect(json.filename).toBe('x\ufffd.jpg')
+  })
+
   it('tells delivery before it answers', async () => {
     await using path = await temporaryWritePath()
     const { asset } = await upload(path.app, await picture(1))
@@ -148,6 +228,10 @@ describe('a patch', () => {
     [{ visibility: null }],
     [{ visibility: 'secret' }],
     [{ title: 5 }],
+    [{ title: 'a\u0000b' }],
+    [{ description: 'a\u0000b' }],
+    [{ description: '\u001b[31mred' }],
+    [{ description: '\u0085' }],
     [{ tags: 'a' }],
     [{ tags: ['a,b'] }],
     [{ tags: ['\u0000'] }],

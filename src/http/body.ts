@@ -1,7 +1,7 @@
 /** A request's body as chunks: from Node's own stream where there is one, never waiting for ever, never destroying the socket. */
 import type { Context } from 'hono'
 import { AppError } from '../core/errors.ts'
-import type { Env } from '../http/context.ts'
+import type { Env } from './context.ts'
 
 export interface BodyOptions {
   /** Longest wait for the next chunk, in milliseconds. Time that we take to write one is not counted. */
@@ -53,12 +53,12 @@ const soon = <T>(step: Promise<T>, idleMs: number, signal: AbortSignal): Promise
     if (signal.aborted) onAbort()
     step.then(
       (value) => settle(() => resolve(value)),
-      (cause: unknown) => settle(() => reject(new AppError('bad-request', 'the upload ended early', { cause }))),
+      (cause: unknown) => settle(() => reject(new AppError('bad-request', 'the body ended early', { cause }))),
     )
   })
 
 /** The connection is of no more use: what the client sends later would be read as its next request. */
 const stalled = (idleMs: number): AppError =>
-  new AppError('bad-request', `the upload stalled: nothing came for ${idleMs / 1000} s`, {
+  new AppError('bad-request', `the body stalled: nothing came for ${idleMs / 1000} s`, {
     headers: { Connection: 'close' },
   })

@@ -1,0 +1,50 @@
+/** How each engine says whether it is well: what `/readyz` asks. */
+import type { Config } from '../config/environment.ts'
+import type { Analytics } from './analytics/analytics.ts'
+import { checkDisk } from './blobs/disk-check.ts'
+import type { EngineHealth, HealthChecks } from './http/ops.ts'
+import type { RendererPool } from './imaging/pool.ts'
+import type { Metadata } from './metadata/database.ts'
+
+export interface CheckedEngines {
+  readonly metadata: Pick<Metadata, 'read' | 'fault'>
+  readonly pool: Pick<RendererPool, 'stats' | 'warm'>
+  readonly analytics: Pick<Analytics, 'health'> | undefined
+}
+
+/** @returns a check for each engine; what they throw means `down`. */
+export const createHealthChecks = (
+  { metadata, pool, analytics }: CheckedEngines,
+  { ORIEL_DATA: folder }: Pick<Config, 'ORIEL_DATA'>,
+): HealthChecks => ({
+  metadata: async () => {
+    const fault = metadata.fault()
+    if (fault !== undefined) return { state: 'down', detail: fault }
+    await metadata.read.selectFrom('originals').select('digest').limit(1).execute()
+    return { state: 'ready', detail: 'SQLite' }
+  },
+  blobs: async () => {
+    await checkDisk(folder)
+    return { state: 'ready', detail: `disk, ${folder}` }
+  },
+  renderers: () => renderersHealth(pool),
+  ...(analytics && { analytics: () => analyticsHealth(analytics) }),
+})
+
+/**
+ * Processes that all went are started again by the check itself: a balancer that sends nothing to a server that is not ready
+ * would never cause the job that starts one. Before the first has come up, that is the start's business.
+ */
+const renderersHealth = async (pool: CheckedEngines['pool']): Promise<EngineHealth> => {
+  const { processes, started, rejected } = pool.stats
+  if (processes === 0 && started + rejected === 0) return { state: 'idle', detail: 'none started yet' }
+  if (processes === 0) await pool.warm()
+  return { state: 'ready', detail: `${pool.stats.processes} processes` }
+}
+
+/** Images are served whatever analytics does, so it never makes the server unready (CONTRACT §7.6). */
+const analyticsHealth = (analytics: Pick<Analytics, 'health'>): EngineHealth => {
+  const { state, detail } = analytics.health()
+  const ours = state === 'ready' || state === 'idle' ? state : 'degraded'
+  return { state: ours, detail: detail ? `${state}: ${detail}` : state }
+}
