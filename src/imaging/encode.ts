@@ -97,6 +97,7 @@ export const encodeAs = (image: Sharp, encoding: Encoding): Sharp => {
         ? image.avif({ lossless: true, effort: 0 })
         : image.avif({ quality: quality('avif', asked, output), effort: 0, chromaSubsampling })
     case 'png':
+      // The quick way; `png.ts` tries others.
       return image.png({ compressionLevel: 6 })
     case 'gif':
       return image.gif({ effort: 4 })

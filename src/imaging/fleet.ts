@@ -1,4 +1,5 @@
 /** The renderer processes themselves: started when first needed, kept, replaced before they are worn out. */
+import { AppError } from '../core/errors.ts'
 import {
   type Fate,
   type JobAnswer,
@@ -33,6 +34,12 @@ const FATE_COUNTER = {
   'too-much-memory': 'outOfMemory',
 } as const satisfies Record<Fate, keyof FleetCounters>
 
+/** Only a crash: one that is stopped or starved before it starts has spent its deadline all the same. */
+const isBlameless = (error: unknown): boolean =>
+  error instanceof RendererLost && error.fate === 'crashed' && !error.started
+
+const closing = (): AppError => new AppError('busy', 'the renderers are shutting down', { retryAfterSeconds: 5 })
+
 export class Fleet {
   readonly counters: FleetCounters = { started: 0, recycled: 0, crashed: 0, timedOut: 0, outOfMemory: 0 }
   readonly #options: FleetOptions
@@ -63,13 +70,33 @@ export class Fleet {
     for (const renderer of started) this.#rest(renderer)
   }
 
-  /** @throws AppError as `RendererProcess.start` and `RendererProcess.run` do. */
+  /**
+   * A job whose process ended before it took the job up gets one other process.
+   * @throws AppError as `RendererProcess.start` and `RendererProcess.run` do; `busy` where the picture is not to blame: both
+   * processes ended so, or the fleet was closed.
+   */
   async run(request: Request): Promise<JobAnswer> {
+    try {
+      return await this.#attempt(request)
+    } catch (error) {
+      if (!isBlameless(error)) throw error
+    }
+    try {
+      return await this.#attempt(request)
+    } catch (error) {
+      if (!isBlameless(error)) throw error
+      throw new AppError('busy', 'renderer processes end before they take up a job', { retryAfterSeconds: 5 })
+    }
+  }
+
+  async #attempt(request: Request): Promise<JobAnswer> {
+    if (this.#closed) throw closing()
     const renderer = this.#pop() ?? (await this.#start())
     try {
       return await renderer.run(request)
     } catch (error) {
-      if (error instanceof RendererLost) this.counters[FATE_COUNTER[error.fate]] += 1
+      if (this.#closed && error instanceof RendererLost) throw closing()
+      if (error instanceof RendererLost && !isBlameless(error)) this.counters[FATE_COUNTER[error.fate]] += 1
       throw error
     } finally {
       this.#rest(renderer)

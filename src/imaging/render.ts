@@ -1,104 +1,24 @@
-/** One render, from plan to bytes: the use case of a renderer process. */
+/**
+ * The use case of a renderer process: one variant, and CONTRACT §1's promise that it is never larger than the same pixels of the
+ * original would be in a format that the client can show. Where the first encode breaks it, others are tried, in bounded number.
+ */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import sharp, { type Sharp } from 'sharp'
-import { AppError } from '../core/errors.ts'
-import { type ImageFacts, OUTPUT_FORMATS, type OutputFormat } from '../core/image.ts'
+import { type ImageFacts, type OriginalFormat, OUTPUT_FORMATS, type OutputFormat } from '../core/image.ts'
 import type { RenderPlan } from '../core/render-plan.ts'
 import type { VariantFacts } from '../core/variant.ts'
-import { finishFrames, needsFrameByFrame, staysAnimated } from './animation.ts'
-import { type Encoding, encodeAs } from './encode.ts'
-import { computeGeometry, type Geometry } from './geometry.ts'
+import { staysAnimated } from './animation.ts'
+import { type Encoded, enlargeDrawing, pickPage, renderPlan } from './attempt.ts'
+import { computeGeometry } from './geometry.ts'
 import type { ImageLimits } from './limits.ts'
-import { openOriginal } from './open.ts'
-import { applySteps, type Recipe } from './pipeline.ts'
-import { factsOf } from './probe.ts'
 import type { RenderJob } from './renderer-port.ts'
-import { findWindow } from './smart-crop.ts'
 import { stripMetadata } from './strip.ts'
-import { rasteriseForCrop } from './svg.ts'
+import { stripPng } from './strip-png.ts'
 import { isTurned } from './turn.ts'
 
 export interface Rendered {
   readonly bytes: Buffer
   readonly facts: VariantFacts
-}
-
-type Encoded = Pick<Rendered, 'bytes'> & Omit<VariantFacts, 'sha256' | 'generation'>
-
-/** A picked page may have other sides than the first (TIFF, AVIF), and must exist. */
-const pickPage = async (job: RenderJob): Promise<RenderJob> => {
-  const { facts, plan } = job
-  if (plan.page === undefined || plan.page === 0) return job
-  if (plan.page >= facts.pages) {
-    throw new AppError(
-      'bad-request',
-      `page ${plan.page} does not exist: the picture has ${facts.pages}, counted from 0`,
-    )
-  }
-  if (facts.format !== 'tiff' && facts.format !== 'avif') return job
-  const page = await openOriginal(job, { page: plan.page })
-  return { ...job, facts: { ...factsOf(facts.format, await page.metadata()), pages: facts.pages } }
-}
-
-/** A drawing has no pixels to run out of: it is drawn at the size asked for. */
-const enlargeDrawing = (job: RenderJob): RenderJob =>
-  job.facts.format === 'svg' ? { ...job, plan: { ...job.plan, enlarge: true } } : job
-
-const aim = async (job: RenderJob, geometry: Geometry): Promise<Geometry> =>
-  geometry.smart && geometry.window
-    ? { ...geometry, window: await findWindow(job, geometry, geometry.window, geometry.smart) }
-    : geometry
-
-/**
- * Raw pixels have no orientation. Only AVIF needs the detour: its encoder writes the original's EXIF orientation again, as an
- * `irot` of its own, although the pixels are upright by then and all metadata is off.
- */
-const forgetOrientation = async (image: Sharp): Promise<Sharp> => {
-  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true })
-  const { width, height, channels } = info
-  return sharp(data, { raw: { width, height, channels } })
-}
-
-const finish = async (image: Sharp, encoding: Encoding): Promise<Encoded> => {
-  const { data, info } = await encodeAs(image, encoding).toBuffer({ resolveWithObject: true })
-  const pages = info.pages ?? 1
-  const height = info.pageHeight ?? info.height
-  return { bytes: data, format: encoding.format, width: info.width, height, pages }
-}
-
-const renderDrawingCrop = async (asked: RenderJob, limits: ImageLimits): Promise<Encoded | undefined> => {
-  if (asked.facts.format !== 'svg' || !asked.plan.crop) return undefined
-  const { job, bitmap } = await rasteriseForCrop(asked, asked.plan.crop, limits)
-  const geometry = computeGeometry(job.facts, job.plan, limits.maxOutputPixels)
-  const image = applySteps(bitmap, { plan: job.plan, facts: job.facts, geometry })
-  return finish(image, encodingOf(job, geometry))
-}
-
-const encodingOf = ({ plan, facts }: RenderJob, geometry: Geometry): Encoding => ({
-  format: plan.format,
-  quality: plan.quality,
-  original: facts.format,
-  output: geometry.output,
-})
-
-const renderPlan = async (job: RenderJob, limits: ImageLimits): Promise<Encoded> => {
-  const asked = computeGeometry(job.facts, job.plan, limits.maxOutputPixels)
-  const drawing = await renderDrawingCrop(job, limits)
-  if (drawing) return drawing
-  const animated = staysAnimated(job, limits)
-  const recipe: Recipe = { plan: job.plan, facts: job.facts, geometry: await aim(job, asked) }
-  const encoding = encodingOf(job, asked)
-  if (animated && needsFrameByFrame(recipe)) {
-    const { image, delay, loop } = await finishFrames(job, recipe)
-    const timed = job.plan.format === 'gif' ? image.gif({ delay, loop }) : image.webp({ delay, loop })
-    return finish(timed, encoding)
-  }
-  const { page } = job.plan
-  const source = await openOriginal(job, animated ? { animated } : page === undefined ? {} : { page })
-  const image = applySteps(source, recipe)
-  const reoriented = encoding.format === 'avif' && job.facts.orientation !== 1
-  return finish(reoriented ? await forgetOrientation(image) : image, encoding)
 }
 
 /** Whether the variant would show exactly the original's own pixels, so that the original's own bytes would do. */
@@ -110,7 +30,9 @@ const showsOriginalPixels = (job: RenderJob, limits: ImageLimits): boolean => {
   const allFrames = facts.pages === 1 || staysAnimated(job, limits)
   const painted =
     plan.blur !== undefined || plan.sharpen !== undefined || (facts.hasAlpha && plan.background !== undefined)
-  return whole && plain && allFrames && !painted && !isTurned(turn) && !facts.hasProfile
+  // Every browser shows a PNG's 16 bits and honours its profile, so such a one may be answered as it is.
+  const shown = facts.format === 'png' || (plain && !facts.hasProfile)
+  return whole && shown && allFrames && !painted && !isTurned(turn)
 }
 
 const isOutputFormat = (format: ImageFacts['format']): format is OutputFormat & ImageFacts['format'] =>
@@ -120,10 +42,13 @@ const isOutputFormat = (format: ImageFacts['format']): format is OutputFormat & 
 const ownFormat = ({ facts, plan }: RenderJob): OutputFormat | undefined =>
   isOutputFormat(facts.format) && [plan.format, ...plan.alternatives].includes(facts.format) ? facts.format : undefined
 
+const strip = ({ format, hasProfile }: ImageFacts, bytes: Buffer): Buffer | undefined =>
+  format === 'png' && hasProfile ? stripPng(bytes, 'keep') : stripMetadata(format, bytes)
+
 const strippedOriginal = async (job: RenderJob, first: Encoded, limits: ImageLimits): Promise<Encoded | undefined> => {
   const format = ownFormat(job)
   if (!format || !showsOriginalPixels(job, limits)) return undefined
-  const bytes = stripMetadata(job.facts.format, await readFile(job.path))
+  const bytes = strip(job.facts, await readFile(job.path))
   return bytes && { ...first, format, bytes }
 }
 
@@ -131,35 +56,71 @@ const strippedOriginal = async (job: RenderJob, first: Encoded, limits: ImageLim
 const isDenser = ({ facts, bytes }: RenderJob, made: Encoded): boolean =>
   made.bytes.length / (made.width * made.height * made.pages) > bytes / (facts.width * facts.height * facts.pages)
 
+/** Not for a JPEG: at equal quality WebP and AVIF are smaller, so it would be one encode more for nothing. */
 const inOwnFormat = async (job: RenderJob, first: Encoded, limits: ImageLimits): Promise<Encoded | undefined> => {
   const format = ownFormat(job)
-  if (!format || format === job.plan.format || !isDenser(job, first)) return undefined
+  if (!format || format === 'jpeg' || format === job.plan.format || !isDenser(job, first)) return undefined
   const made = await renderPlan({ ...job, plan: { ...job.plan, format } }, limits)
   return made.pages >= first.pages ? made : undefined
 }
 
-/** A poor original has no quality to keep: where the whole of it, not enlarged, still got bigger, the low level will do. */
-const atLowLevel = async (job: RenderJob, first: Encoded, limits: ImageLimits): Promise<Encoded | undefined> => {
-  const { quality, crop, enlarge } = job.plan
-  if (typeof quality === 'number' || quality === 'lossless' || quality === 'low' || crop || enlarge) return undefined
-  const lossy: RenderPlan = { ...job.plan, quality: 'low' }
-  const grew = job.facts.format !== 'svg' && !staysAnimated(job, limits) && first.bytes.length > job.bytes
-  return grew ? renderPlan({ ...job, plan: lossy }, limits) : undefined
+/** Whether all of the original is lighter than a variant that has no more pixels than it. */
+const grew = (job: RenderJob, made: Encoded, limits: ImageLimits): boolean =>
+  job.facts.format !== 'svg' &&
+  !staysAnimated(job, limits) &&
+  made.width * made.height <= job.facts.width * job.facts.height &&
+  made.bytes.length > job.bytes
+
+/** Formats that need no more bytes than the original's for the same blur: in others, coming down to it would only ruin it. */
+const AS_DENSE: Partial<Record<OriginalFormat, readonly OutputFormat[]>> = {
+  jpeg: ['jpeg', 'webp', 'avif'],
+  webp: ['webp', 'avif'],
+  avif: ['avif'],
 }
 
+/** Far enough for the chunks before a picture's data, an ICC profile of the usual size among them. */
+const WEBP_HEAD_BYTES = 4096
+
+/** WebP is two codecs: lossless data is a `VP8L` chunk (RFC 9649 §2.6). */
+const isLosslessWebp = async ({ facts, path }: RenderJob): Promise<boolean> =>
+  facts.format === 'webp' && (await readFile(path)).subarray(0, WEBP_HEAD_BYTES).includes('VP8L')
+
 /**
- * Renders `job`, and keeps CONTRACT §1's promise that a variant is never larger than the same pixels of the original would be:
- * the original's own bytes without metadata, its own format, or the low level answer where that is smaller.
- * Equal job and file give equal bytes.
+ * Qualities to come down by. An original that was compressed hard has no quality to keep: its blocks and smears cost bytes at
+ * any q above its own. One that is light because it is drawn keeps the low level.
+ */
+const lowerQualities = async (job: RenderJob): Promise<readonly RenderPlan['quality'][]> => {
+  const compressed = AS_DENSE[job.facts.format]?.includes(job.plan.format) && !(await isLosslessWebp(job))
+  return compressed ? ['low', 20, 8] : ['low']
+}
+
+/** Encodes at lower and lower quality until the variant weighs no more than the whole original. A q in the URL is the user's. */
+const atLowerQuality = async (job: RenderJob, first: Encoded, limits: ImageLimits): Promise<Encoded | undefined> => {
+  const { format, quality } = job.plan
+  if (typeof quality === 'number' || quality === 'lossless' || format === 'png' || format === 'gif') return undefined
+  if (!grew(job, first, limits)) return undefined
+  let made: Encoded | undefined
+  for (const lower of await lowerQualities(job)) {
+    if (!grew(job, made ?? first, limits)) return made
+    if (lower !== quality) made = await renderPlan({ ...job, plan: { ...job.plan, quality: lower } }, limits)
+  }
+  return made
+}
+
+const smaller = (a: Encoded, b: Encoded | undefined): Encoded => (b && b.bytes.length < a.bytes.length ? b : a)
+
+/**
+ * Renders `job`: the first encode, or the original's own bytes without metadata, its own format, or a lower quality where that
+ * is smaller. One encode for an ordinary photo, five at the very most. Equal job and file give equal bytes.
  * @throws AppError `bad-request` (crop or page outside the picture); libvips' own errors where the file cannot be decoded.
  */
 export const render = async (asked: RenderJob, limits: ImageLimits): Promise<Rendered> => {
   const job = enlargeDrawing(await pickPage(asked))
   const first = await renderPlan(job, limits)
   const stripped = await strippedOriginal(job, first, limits)
-  const others = stripped ? [stripped] : [await inOwnFormat(job, first, limits), await atLowLevel(job, first, limits)]
-  const smallest = others.reduce<Encoded>((a, b) => (b && b.bytes.length < a.bytes.length ? b : a), first)
-  const { bytes, ...facts } = smallest
+  const suited = stripped ? smaller(first, stripped) : smaller(first, await inOwnFormat(job, first, limits))
+  const lightest = smaller(suited, await atLowerQuality(job, suited, limits))
+  const { bytes, ...facts } = lightest
   const sha256 = createHash('sha256').update(bytes).digest('base64')
   return { bytes, facts: { ...facts, sha256, generation: 0 } }
 }

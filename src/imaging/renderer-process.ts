@@ -12,7 +12,7 @@ export interface RendererProcessOptions {
   readonly memoryLimitBytes: number
 }
 
-export type JobAnswer = Exclude<Answer, { readonly kind: 'ready' | 'failed' }>
+export type JobAnswer = Exclude<Answer, { readonly kind: 'ready' | 'started' | 'failed' }>
 
 /** How a job ended without an answer of its own. */
 export type Fate = 'crashed' | 'timed-out' | 'too-much-memory'
@@ -20,11 +20,14 @@ export type Fate = 'crashed' | 'timed-out' | 'too-much-memory'
 /** An AppError that also says what became of the process. */
 export class RendererLost extends AppError {
   readonly fate: Fate
+  /** Whether the renderer had taken the job up. Where it had not and crashed, the picture is not to blame. */
+  readonly started: boolean
 
-  constructor(fate: Fate, message: string) {
+  constructor(fate: Fate, started: boolean, message: string) {
     super('undecodable', message)
     this.name = 'RendererLost'
     this.fate = fate
+    this.started = started
   }
 }
 
@@ -76,6 +79,7 @@ export class RendererProcess {
   readonly #options: RendererProcessOptions
   readonly #exited = Promise.withResolvers<void>()
   #running: Running | undefined
+  #started = false
   #deadlineMs = 0
   #fate: Fate = 'crashed'
   #alive = true
@@ -86,7 +90,13 @@ export class RendererProcess {
     this.#child = child
     this.#options = options
     child.on('message', (answer: Answer) => this.#settle(answer))
-    child.on('exit', (code, signal) => this.#lose(signal ?? `exit code ${code}`))
+    child.on('exit', (code, signal) => {
+      this.#alive = false
+      const lose = (): void => this.#lose(signal ?? `exit code ${code}`)
+      // `exit` may overtake what the channel still holds: a `started`, or the answer. `disconnect` comes after all of it.
+      if (child.connected) child.once('disconnect', lose)
+      else lose()
+    })
     child.on('error', (error) => this.#lose(error.message))
   }
 
@@ -137,6 +147,7 @@ export class RendererProcess {
    */
   run(request: Request): Promise<JobAnswer> {
     this.#jobs += 1
+    this.#started = false
     return new Promise((resolve, reject) => {
       this.#deadlineMs = Math.min(this.#options.deadlineMs, isDrawing(request) ? DRAWING_DEADLINE_MS : Infinity)
       const deadline = setTimeout(() => this.#end('timed-out'), this.#deadlineMs)
@@ -173,6 +184,10 @@ export class RendererProcess {
 
   #settle(answer: Answer): void {
     if (answer.kind === 'ready') return
+    if (answer.kind === 'started') {
+      this.#started = true
+      return
+    }
     this.#rssBytes = answer.rssBytes
     const running = this.#running
     this.#running = undefined
@@ -196,6 +211,6 @@ export class RendererProcess {
       'timed-out': `the picture took longer than ${this.#deadlineMs / 1000} s`,
       'too-much-memory': `the picture needs more than ${Math.round(this.#options.memoryLimitBytes / 2 ** 20)} MiB of memory`,
     }[this.#fate]
-    running?.reject(new RendererLost(this.#fate, message))
+    running?.reject(new RendererLost(this.#fate, this.#started, message))
   }
 }

@@ -5,7 +5,8 @@ const KEPT = new Set(['IHDR', 'PLTE', 'tRNS', 'IDAT', 'IEND', 'gAMA', 'cHRM', 's
 /** An embedded profile overrules these (§13.13); where it is dropped as plain sRGB, so must they be. */
 const OVERRULED = new Set(['gAMA', 'cHRM', 'sRGB'])
 
-export const stripPng = (bytes: Buffer): Buffer | undefined => {
+/** @param profile `keep` for a picture whose colours need its embedded profile; any other is taken for sRGB and dropped. */
+export const stripPng = (bytes: Buffer, profile: 'keep' | 'drop' = 'drop'): Buffer | undefined => {
   if (!bytes.subarray(0, 8).equals(SIGNATURE)) return undefined
   const chunks: { readonly type: string; readonly bytes: Buffer }[] = []
   for (let at = 8; at + 12 <= bytes.length; ) {
@@ -18,6 +19,8 @@ export const stripPng = (bytes: Buffer): Buffer | undefined => {
   }
   if (chunks.at(-1)?.type !== 'IEND') return undefined
   const hasProfile = chunks.some(({ type }) => type === 'iCCP')
-  const kept = chunks.filter(({ type }) => KEPT.has(type) && !(hasProfile && OVERRULED.has(type)))
+  const kept = chunks.filter(({ type }) =>
+    type === 'iCCP' ? profile === 'keep' : KEPT.has(type) && !(hasProfile && OVERRULED.has(type)),
+  )
   return Buffer.concat([SIGNATURE, ...kept.map((chunk) => chunk.bytes)])
 }

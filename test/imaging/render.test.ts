@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
@@ -346,58 +345,6 @@ describe('drawings', () => {
     const { channels } = await sharp((await renderFile(path, { width: 50 })).bytes).stats()
     expect(channels.at(-1)?.max).toBe(0)
   })
-})
-
-describe('the promise that a variant is never larger than the original would be', () => {
-  it('answers the original without its metadata where that is smaller', async () => {
-    await using scratch = await scratchFolder()
-    const poor = await sharp({
-      create: {
-        width: 200,
-        height: 200,
-        channels: 3,
-        background: 'red',
-        noise: { type: 'gaussian', mean: 128, sigma: 30 },
-      },
-    })
-      .withExif({ IFD0: { Copyright: 'me' } })
-      .jpeg({ quality: 10 })
-      .toBuffer()
-    const path = await scratch.write('a.jpg', poor)
-    const same = await renderFile(path, { format: 'jpeg' })
-    expect(same.bytes.length).toBeLessThan(poor.length)
-    expect(distance(await pixelsOf(same.bytes), await pixelsOf(poor))).toBe(0)
-    const negotiated = await renderFile(path, { format: 'webp', alternatives: ['jpeg', 'png'] })
-    expect(negotiated.facts.format).toBe('jpeg')
-    expect((await renderFile(path, { format: 'webp' })).facts.format).toBe('webp')
-  })
-
-  it('answers in the original format where that suits the picture better', async () => {
-    await using scratch = await scratchFolder()
-    const chequers = await sharp(Buffer.from(Array.from({ length: 64 * 64 }, (_, i) => (((i >> 6) ^ i) & 1) * 255)), {
-      raw: { width: 64, height: 64, channels: 1 },
-    })
-      .resize(512, 512, { kernel: 'nearest' })
-      .png({ palette: true, colours: 2 })
-      .toBuffer()
-    const path = await scratch.write('a.png', chequers)
-    const { facts, bytes } = await renderFile(path, {
-      format: 'avif',
-      width: 256,
-      alternatives: ['webp', 'jpeg', 'png'],
-    })
-    const avif = await renderFile(path, { format: 'avif', width: 256 })
-    expect(bytes.length).toBeLessThanOrEqual(avif.bytes.length)
-    expect(['png', 'avif']).toContain(facts.format)
-  })
-
-  it.for(corpus('valid', /(hopper|palette|pngsuite|cat\.jpg|libwebp|orient-landscape-1)/))(
-    'holds for %s',
-    async (path) => {
-      const { bytes } = await renderFile(path, { format: 'webp', alternatives: ['jpeg', 'png', 'gif'] })
-      expect(bytes.length).toBeLessThanOrEqual(statSync(path).size)
-    },
-  )
 })
 
 describe('probing', () => {

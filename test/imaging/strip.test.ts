@@ -6,10 +6,11 @@ import { describe, expect, it } from 'vitest'
 import type { OriginalFormat } from '../../src/core/image.ts'
 import { sniff } from '../../src/imaging/sniff.ts'
 import { stripMetadata } from '../../src/imaging/strip.ts'
+import { stripPng } from '../../src/imaging/strip-png.ts'
 import { corners, corpus, distance, pixelsOf } from './pictures.ts'
 
 const PRIVATE = 'Seekrit Street 1'
-const FORMATS = ['jpeg', 'png', 'webp', 'gif'] as const
+const FORMATS = ['jpeg', 'png', 'webp', 'gif', 'avif'] as const
 
 const withMetadata = (format: (typeof FORMATS)[number]): Promise<Buffer> =>
   corners(64, 48)
@@ -55,6 +56,44 @@ describe('stripping metadata without touching pixels', () => {
     for (const path of corpus('valid', /testimgari/)) expect(stripMetadata('jpeg', readFileSync(path))).toBeUndefined()
   })
 
+  it('keeps the alpha plane of an AVIF, its size on the screen, and nothing around its items', async () => {
+    const avif = await corners(64, 48).ensureAlpha(0.5).withXmp(`<x>${PRIVATE}</x>`).avif({ quality: 50 }).toBuffer()
+    const hidden = Buffer.concat([Buffer.from('\0\0\0\x18free', 'latin1'), Buffer.from(PRIVATE)])
+    const bare = stripped('avif', Buffer.concat([avif, hidden]))
+    expect(bare.includes(PRIVATE)).toBe(false)
+    const pixels = (bytes: Buffer) => sharp(bytes).raw().toBuffer({ resolveWithObject: true })
+    expect(await pixels(bare)).toEqual(await pixels(avif))
+    expect((await pixels(bare)).info).toMatchObject({ width: 64, height: 48, channels: 4 })
+  })
+
+  it.for([
+    ['is turned', 'pixi', 'irot'],
+    ['has a property of no known kind', 'ispe', 'qqqq'],
+    ['has a coded item of no known kind', 'av01', 'grid'],
+    ['has no primary item', 'pitm', 'free'],
+    ['has a sequence', 'mdat', 'moov'],
+    ['is of primaries that are not sRGB', 'pixi', 'colrnclx'],
+  ] as const)('leaves an AVIF alone that %s', async ([, from, to]) => {
+    const avif = await corners(64, 48).avif({ quality: 50 }).toBuffer()
+    const at = avif.indexOf(from, 0, 'latin1')
+    expect(at).toBeGreaterThan(0)
+    expect(stripMetadata('avif', avif)).toBeDefined()
+    avif.write(to, at, 'latin1')
+    expect(stripMetadata('avif', avif)).toBeUndefined()
+  })
+
+  it('leaves AVIFs alone that are grids, or turned by themselves', async () => {
+    for (const path of corpus('valid', /sofa_grid/)) expect(stripMetadata('avif', readFileSync(path))).toBeUndefined()
+    const turned = await corners(64, 48).withMetadata({ orientation: 6 }).avif().toBuffer()
+    if (turned.includes('irot')) expect(stripMetadata('avif', turned)).toBeUndefined()
+  })
+
+  it('keeps the profile of a PNG where asked to, and of its colour chunks only that', async () => {
+    const png = await corners(16, 16).withIccProfile('p3').png().toBuffer()
+    expect((await sharp(stripPng(png, 'keep')).metadata()).icc).toBeDefined()
+    expect((await sharp(stripPng(png)).metadata()).icc).toBeUndefined()
+  })
+
   it.for(FORMATS)(
     'answers undefined for %s bytes cut anywhere, or bytes that still decode, and never throws',
     async (format) => {
@@ -70,7 +109,7 @@ describe('stripping metadata without touching pixels', () => {
     },
   )
 
-  it.for(corpus('valid', /\.(jpg|png|webp|gif)$/))('keeps the pixels of %s', async (path) => {
+  it.for(corpus('valid', /\.(jpg|png|webp|gif|avif)$/))('keeps the pixels of %s', async (path) => {
     const bytes = readFileSync(path)
     const sniffed = sniff(bytes.subarray(0, 4096))
     const bare = sniffed.kind === 'image' ? stripMetadata(sniffed.format, bytes) : undefined
