@@ -27,7 +27,7 @@ const JSON_FILE = new URL('latest.json', RESULTS)
 const TABLE_FILE = new URL('latest.md', RESULTS)
 const README = new URL('../README.md', import.meta.url)
 
-const BETWEEN_MARKS = /(<!-- bench:start -->\n)[^]*(<!-- bench:end -->)/
+const BETWEEN_MARKS = /(<!-- bench:start -->\n)[\s\S]*(<!-- bench:end -->)/
 
 type Results = Readonly<Record<string, readonly Section[]>>
 
