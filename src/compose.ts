@@ -1,4 +1,5 @@
 /** The composition root: the only file that names drivers. Opens everything in order, and closes it in the reverse. */
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
@@ -11,10 +12,12 @@ import { openDiskOriginals } from './blobs/disk-originals.ts'
 import { openDiskVariants } from './blobs/disk-variants.ts'
 import { composeApi, type Engines } from './compose-api.ts'
 import { createInProcessLocker, createInProcessNotices } from './coordination/in-process.ts'
+import { AppError } from './core/errors.ts'
 import { createDelivery, type Delivery } from './delivery/delivery.ts'
 import { createSigningKeys, type SigningKeys } from './delivery/signature.ts'
 import { parsePresets } from './delivery/transform.ts'
 import type { Secrets } from './first-start.ts'
+import { problemResponse } from './http/problem.ts'
 import { createRendererPool } from './imaging/pool.ts'
 import { lockFolder } from './metadata/folder-lock.ts'
 import { openSqliteMetadata } from './metadata/sqlite.ts'
@@ -33,7 +36,10 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
   const keys = createSigningKeys(secrets.signingKeys)
   const delivery = opened.use(openDelivery(config, engines, keys, log))
   const app = composeApi({ config, secrets, engines, keys, delivery, log, opened })
-  const fallback = getRequestListener(app.fetch)
+  const fallback = getRequestListener(app.fetch, {
+    // Thrown before there is a request to route: no Host header, or one that is none.
+    errorHandler: () => problemResponse(new AppError('bad-request', 'the request names no valid Host'), randomUUID()),
+  })
   // Behind the start: who asks before a renderer is up waits for it, everybody else is served.
   engines.pool.warm().catch((error: unknown) => log.error({ err: error }, 'no renderer could be started'))
   const toClose = opened.move()
