@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { type AssetJson, json, startOrigin } from './origin.ts'
+import { type AssetJson, json, type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
 
@@ -14,6 +14,16 @@ const openToOthers = async (folder: string): Promise<readonly string[]> => {
   expect(names).toEqual(expect.arrayContaining(['oriel.db', 'oriel.db-wal', 'originals', 'variants']))
   const modes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).mode))
   return names.filter((_, at) => ((modes[at] ?? 0) & 0o077) !== 0)
+}
+
+/** Variants done, being made and waiting to be. */
+const rendersBegun = async ({ url }: Origin): Promise<number> => {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  const names = ['rendered_total', 'running', 'waiting']
+  return names.reduce(
+    (sum, name) => sum + Number(new RegExp(`^oriel_renderers_${name} (\\d+)$`, 'm').exec(text)?.[1]),
+    0,
+  )
 }
 
 describe('the process', () => {
@@ -55,8 +65,10 @@ describe('the process', () => {
   it('on SIGTERM ends what is in flight, then exits 0 and leaves no child behind', async () => {
     await using origin = await startOrigin()
     const { hash } = await origin.upload(photo)
-    const inFlight = Array.from({ length: 8 }, (_, i) => fetch(`${origin.url}/i/${hash}/${600 + i * 60}x.avif`))
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    const widths = [600, 640, 720, 750, 768, 800, 828, 900]
+    const inFlight = widths.map((width) => fetch(`${origin.url}/i/${hash}/${width}x.avif`))
+    // In flight is what has reached the server: a connection that has not said anything yet may be closed.
+    await expect.poll(() => rendersBegun(origin), { timeout: 20_000, interval: 5 }).toBe(8)
     const [code, ...answers] = await Promise.all([origin.stop('SIGTERM'), ...inFlight])
     expect(code).toBe(0)
     expect(answers.map((answer) => answer.status)).toEqual(Array(8).fill(200))
