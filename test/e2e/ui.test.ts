@@ -116,7 +116,10 @@ describe.skipIf(skipped)('the web pages in a browser', () => {
     await page.locator('.operation').first().waitFor()
     expect(await page.locator('.operation').count()).toBe(operations.length)
     for (const summary of await page.locator('.operation > summary').all()) await summary.click()
-    expect(await page.locator('.inside pre', { hasText: 'curl' }).count()).toBeGreaterThanOrEqual(operations.length)
+    // A browser tells of an opened <details> a moment after the click, and only then is it filled.
+    await expect
+      .poll(() => page.locator('.inside pre', { hasText: 'curl' }).count(), { timeout: 20_000 })
+      .toBeGreaterThanOrEqual(operations.length)
     expect(await page.locator('#operations').textContent()).not.toContain('[object')
     await page.fill('#filter', 'upload')
     const left = await page.locator('.operation:visible').count()
