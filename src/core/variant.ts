@@ -26,3 +26,6 @@ export interface RenderTiming {
   readonly queueMs: number
   readonly renderMs: number
 }
+
+/** Of an answer that needed none. */
+export const NO_RENDER: RenderTiming = { queueMs: 0, renderMs: 0 }

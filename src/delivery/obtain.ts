@@ -10,7 +10,7 @@ import { AppError } from '../core/errors.ts'
 import type { CacheTier } from '../core/event.ts'
 import type { VariantKey } from '../core/ids.ts'
 import type { RenderPlan } from '../core/render-plan.ts'
-import type { RenderTiming, Variant } from '../core/variant.ts'
+import { NO_RENDER, type RenderTiming, type Variant } from '../core/variant.ts'
 import type { Renderer } from '../imaging/renderer-port.ts'
 import { createSingleFlight } from './singleflight.ts'
 import type { Kept, VariantTiers } from './tiers.ts'
@@ -42,8 +42,6 @@ export interface ObtainPorts {
 /** A picture that cannot be decoded is not tried again for a minute: a hostile file costs one render a minute and size. */
 const REFUSAL_TTL_MS = 60_000
 const MAX_REFUSALS = 10_000
-
-const NO_RENDER: RenderTiming = { queueMs: 0, renderMs: 0 }
 
 /** @returns a function that throws AppError `undecodable`, `busy` or `bad-request` as `Renderer.render` does. */
 export const createObtain = ({ tiers, originals, renderer }: ObtainPorts) => {

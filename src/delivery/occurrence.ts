@@ -1,7 +1,7 @@
 /** What the event row needs of one request, read from node's request object without parsing: the recorder does that later. */
 import type { IncomingMessage } from 'node:http'
 import type { CacheTier, EventOccurrence } from '../core/event.ts'
-import type { RenderTiming } from '../core/variant.ts'
+import { NO_RENDER, type RenderTiming } from '../core/variant.ts'
 import type { HeaderReader } from './deliver.ts'
 
 /** Of a header sent twice, node joins what may be joined; of the rest the first counts. */
@@ -20,8 +20,6 @@ export type Occurrences = (
   startedAt: number,
   timing?: RenderTiming,
 ) => EventOccurrence
-
-const NO_RENDER: RenderTiming = { queueMs: 0, renderMs: 0 }
 
 /**
  * @param trustProxy believe the last entry of `X-Forwarded-For`: the one that our own proxy appended.
