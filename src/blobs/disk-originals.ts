@@ -1,11 +1,11 @@
 /** Originals as files named by their SHA-256: `<folder>/originals/ab/<digest>`. A name exists only once its bytes are on the disk. */
 import { createReadStream, existsSync } from 'node:fs'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AppError } from '../core/errors.ts'
 import { type Digest, isDigest } from '../core/ids.ts'
-import { asStoreError, emptyFolder, ensureFolder, errorCode, statIfAny, syncFolder, walkFiles } from './folders.ts'
+import { asStoreError, emptyFolder, errorCode, leafOf, makeLeaves, statIfAny, syncFolder, walkFiles } from './folders.ts'
 import { stageFile } from './staging.ts'
 import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
 
@@ -57,16 +57,6 @@ export const openDiskOriginals = async (folder: string): Promise<OriginalStore &
     remove: (digest) => rm(pathOf(digest), { force: true }),
     list: () => listOriginals(root),
   }
-}
-
-const leafOf = (root: string, digest: Digest): string => join(root, digest.slice(0, 2))
-
-/** The root is synced even when all leaves are there: a process that made them may have died before it did. */
-const makeLeaves = async (root: string): Promise<void> => {
-  await ensureFolder(root)
-  for (let leaf = 0; leaf < 256; leaf++)
-    await mkdir(join(root, leaf.toString(16).padStart(2, '0')), { recursive: true })
-  await syncFolder(root)
 }
 
 const missing = (digest: Digest, cause?: unknown): AppError =>

@@ -2,6 +2,7 @@
 import { mkdir, open, opendir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { AppError } from '../core/errors.ts'
+import type { Digest } from '../core/ids.ts'
 
 /** Seconds a client waits before it tries a full disk again: somebody has to make room first. */
 const DISK_FULL_RETRY_SECONDS = 60
@@ -21,6 +22,17 @@ export const ensureFolder = async (folder: string): Promise<void> => {
   const first = await mkdir(folder, { recursive: true })
   if (first === undefined) return
   for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
+}
+
+/** The folder of a digest's files: one of the 256 that `makeLeaves` made. */
+export const leafOf = (root: string, digest: Digest): string => join(root, digest.slice(0, 2))
+
+/** The root is synced even when all leaves are there: a process that made them may have died before it did. */
+export const makeLeaves = async (root: string): Promise<void> => {
+  await ensureFolder(root)
+  for (let leaf = 0; leaf < 256; leaf++)
+    await mkdir(join(root, leaf.toString(16).padStart(2, '0')), { recursive: true })
+  await syncFolder(root)
 }
 
 /** An empty folder at `<parent>/<name>`, whatever an earlier process left there. */

@@ -45,12 +45,12 @@ export const parseOwnerId = (text: string): OwnerId => {
   return text as OwnerId
 }
 
-/** `name` is canonical text made by our own code: `[a-z0-9.,_-]` only, at most 200 characters (file systems stop at 255). */
+/** `name` is canonical text made by our own code: `[a-z0-9.,_-]` only, at most 190 characters: a file named by both has 255. */
 export const variantKey = (digest: Digest, name: string): VariantKey => `${digest}/${name}` as VariantKey
 
 /** A key read back from a directory listing or an object listing; undefined when it was not ours. */
 export const parseVariantKey = (text: string): VariantKey | undefined =>
-  /^[0-9a-f]{64}\/[a-z0-9.,_-]{1,200}$/.test(text) ? (text as VariantKey) : undefined
+  /^[0-9a-f]{64}\/[a-z0-9.,_-]{1,190}$/.test(text) ? (text as VariantKey) : undefined
 
 export const digestOf = (key: VariantKey): Digest => key.slice(0, 64) as Digest
 

@@ -9,7 +9,7 @@ import { formatColour } from './options.ts'
 export const RECIPE = 'r2'
 
 /**
- * Such as `r1-800x600-cover-g0.3_0.7-qauto-or.jpeg.avif`: characters `[a-z0-9.,_-]`, at most 200 (every part has a bound;
+ * Such as `r1-800x600-cover-g0.3_0.7-qauto-or.jpeg.avif`: characters `[a-z0-9.,_-]`, at most 190 (every part has a bound;
  * together 160). Every part but the size begins with letters of its own, so none can be read as another.
  */
 export const nameVariant = (plan: RenderPlan): string => {

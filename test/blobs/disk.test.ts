@@ -16,7 +16,7 @@ originalStoreContract('disk', async () => {
 
 variantStoreContract('disk', async () => {
   const folder = await temporaryFolder()
-  const store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9 })
+  const store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9, gatherMs: 1 })
   return {
     store,
     [Symbol.asyncDispose]: async () => {
@@ -30,7 +30,7 @@ lockerContract('in process', createInProcessLocker)
 noticesContract('in process', createInProcessNotices)
 
 const fileOf = (folder: string, hash: string, name = '320x.webp') =>
-  join(folder, 'variants', hash.repeat(2), hash.repeat(64), name)
+  join(folder, 'variants', hash.repeat(2), `${hash.repeat(64)}.${name}`)
 
 describe('the disk store of originals', () => {
   it('clears at start what an earlier process left half-received', async () => {
@@ -52,7 +52,7 @@ describe('the disk store of variants', () => {
     ['with a length past its end', (bytes: Buffer) => Buffer.concat([bytes.subarray(0, 4), Buffer.alloc(4, 255)])],
   ] as const)('misses a file %s, removes it and counts it', async ([, spoil]) => {
     await using folder = await temporaryFolder()
-    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9 })
+    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9, gatherMs: 1 })
     await store.put(sampleKey('a'), sampleVariant(100))
     const file = fileOf(folder.path, 'a')
     await writeFile(file, spoil(await readFile(file)))
@@ -64,10 +64,10 @@ describe('the disk store of variants', () => {
   it('counts what it finds at start', async () => {
     await using folder = await temporaryFolder()
     {
-      await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9 })
+      await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9, gatherMs: 1 })
       for (const hash of ['a', 'b', 'c']) await store.put(sampleKey(hash), sampleVariant(1000))
     }
-    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9 })
+    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9, gatherMs: 1 })
     await store.settled()
     expect(store.stats.files).toBe(3)
     expect(store.stats.bytes).toBeGreaterThan(3000)
@@ -75,7 +75,7 @@ describe('the disk store of variants', () => {
 
   it('evicts the longest unused down to nine tenths of the budget', async () => {
     await using folder = await temporaryFolder()
-    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 100_000 })
+    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 100_000, gatherMs: 1 })
     await store.settled()
     const hashes = [...'0123456789abcdef']
     const now = Date.now() / 1000
@@ -96,7 +96,7 @@ describe('the disk store of variants', () => {
 
   it('makes room even when every file is of the same age', async () => {
     await using folder = await temporaryFolder()
-    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 50_000 })
+    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 50_000, gatherMs: 1 })
     await store.settled()
     for (const hash of '0123456789abcdef') await store.put(sampleKey(hash), sampleVariant(10_000))
     await store.settled()
@@ -106,7 +106,7 @@ describe('the disk store of variants', () => {
 
   it('survives its folder being taken away', async () => {
     await using folder = await temporaryFolder()
-    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9 })
+    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9, gatherMs: 1 })
     await store.put(sampleKey('a'), sampleVariant(10))
     await rm(join(folder.path, 'variants', 'aa'), { recursive: true })
     expect(await store.find(sampleKey('a'))).toBeUndefined()
