@@ -34,9 +34,8 @@ const FATE_COUNTER = {
   'too-much-memory': 'outOfMemory',
 } as const satisfies Record<Fate, keyof FleetCounters>
 
-/** Only a crash: one that is stopped or starved before it starts has spent its deadline all the same. */
-const isBlameless = (error: unknown): boolean =>
-  error instanceof RendererLost && error.fate === 'crashed' && !error.started
+/** Only a crash: a job that hangs or eats memory has had its time, and would take as much again. */
+const isCrash = (error: unknown): boolean => error instanceof RendererLost && error.fate === 'crashed'
 
 const closing = (): AppError => new AppError('busy', 'the renderers are shutting down', { retryAfterSeconds: 5 })
 
@@ -71,21 +70,16 @@ export class Fleet {
   }
 
   /**
-   * A job whose process ended before it took the job up gets one other process.
-   * @throws AppError as `RendererProcess.start` and `RendererProcess.run` do; `busy` where the picture is not to blame: both
-   * processes ended so, or the fleet was closed.
+   * A job whose process ends gets one other: it may have ended for a reason of its own, such as a machine out of memory. Two
+   * in a row are the picture's doing.
+   * @throws AppError as `RendererProcess.start` and `RendererProcess.run` do; `busy` where the fleet was closed.
    */
   async run(request: Request): Promise<JobAnswer> {
     try {
       return await this.#attempt(request)
     } catch (error) {
-      if (!isBlameless(error)) throw error
-    }
-    try {
+      if (!isCrash(error)) throw error
       return await this.#attempt(request)
-    } catch (error) {
-      if (!isBlameless(error)) throw error
-      throw new AppError('busy', 'renderer processes end before they take up a job', { retryAfterSeconds: 5 })
     }
   }
 
@@ -96,7 +90,7 @@ export class Fleet {
       return await renderer.run(request)
     } catch (error) {
       if (this.#closed && error instanceof RendererLost) throw closing()
-      if (error instanceof RendererLost && !isBlameless(error)) this.counters[FATE_COUNTER[error.fate]] += 1
+      if (error instanceof RendererLost) this.counters[FATE_COUNTER[error.fate]] += 1
       throw error
     } finally {
       this.#rest(renderer)

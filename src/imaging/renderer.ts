@@ -51,7 +51,6 @@ const failure = (error: unknown): Failure => {
 }
 
 const serve = async (request: Request): Promise<void> => {
-  process.send?.({ kind: 'started' } satisfies Answer)
   const reply = await answer(request).catch(
     (error: unknown): Answer => ({ kind: 'failed', failure: failure(error), rssBytes: process.memoryUsage.rss() }),
   )

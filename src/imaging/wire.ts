@@ -1,4 +1,4 @@
-/** What crosses between the pool and a renderer process: one request; that it was taken up, and one answer. */
+/** What crosses between the pool and a renderer process: one request, one answer. */
 import type { ErrorKind } from '../core/errors.ts'
 import type { ImageLimits } from './limits.ts'
 import type { Rendered } from './render.ts'
@@ -17,8 +17,6 @@ export interface Failure {
 
 export type Answer =
   | { readonly kind: 'ready' }
-  /** Sent before anything of the picture is read: a process that ends without it did not end because of the picture. */
-  | { readonly kind: 'started' }
   | { readonly kind: 'probed'; readonly probed: Probed; readonly rssBytes: number }
   | { readonly kind: 'rendered'; readonly rendered: Rendered; readonly rssBytes: number }
   | { readonly kind: 'failed'; readonly failure: Failure; readonly rssBytes: number }
