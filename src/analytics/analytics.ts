@@ -5,7 +5,7 @@ import { AppError } from '../core/errors.ts'
 import { createChdbEngine } from './chdb-engine.ts'
 import { createClickHouseEngine } from './clickhouse-engine.ts'
 import type { EngineHealth, EngineStats } from './engine.ts'
-import type { LineBufferOptions } from './line-buffer.ts'
+import type { FrameBufferOptions } from './frame-buffer.ts'
 import { createLoader, type LoaderStats } from './loader.ts'
 import type { AnalyticsLog } from './log.ts'
 import { type PaceOptions, startPace } from './pace.ts'
@@ -22,7 +22,7 @@ export interface AnalyticsOptions extends SchemaOptions, PaceOptions {
   readonly log: AnalyticsLog
   /** A ClickHouse server instead of the embedded engine: `http://user:password@host:8123/database`. */
   readonly url?: string
-  readonly buffer?: LineBufferOptions
+  readonly buffer?: FrameBufferOptions
   readonly spoolBudgetBytes?: number
   readonly segmentBytes?: number
   /** Longest that a question waits for the events before it to be loaded. Default 10 s. */
@@ -65,7 +65,7 @@ export const createAnalytics = async (options: AnalyticsOptions): Promise<Analyt
   const { dataDir, url, log, drainWaitMs = 10_000 } = options
   const statements = schema(options)
   const spool = await openSpool({ ...options, dir: join(dataDir, 'spool', 'events') })
-  const recorder = createRecorder((lines, rows) => spool.append(lines, rows), options.buffer)
+  const recorder = createRecorder((frame, rows) => spool.append(frame, rows), options.buffer)
   const embedded =
     url === undefined
       ? createChdbEngine({ ...options, dir: join(dataDir, 'analytics'), schema: statements })

@@ -6,16 +6,16 @@ import { agentText, escapeText } from './event-row.ts'
 import { MAX_AGENT_CHARS, parseAgent, UNKNOWN_AGENT } from './user-agent.ts'
 
 /**
- * 4,096 User-Agents of at most 512 characters are 2 MB. There is no memo by whole client: its entries come and go with
- * visitors and cost more in garbage than they save (tried as a two-generation map: 5–9 µs an event with 60,000 clients,
- * where computing costs 1).
+ * 4,096 User-Agents of at most 512 characters are 2 MB. Of whole clients only the last is remembered: a memo's entries come
+ * and go with visitors and cost more in garbage than they save (tried as a two-generation map: 5–9 µs an event with 60,000
+ * clients, where computing costs 1).
  */
 const AGENTS = 4096
 const HOSTS = 4096
 /** 500 × 50 µs = 2.5 % of a core: the most that a flood of made-up User-Agents can cost. */
 const AGENT_PARSES_PER_SECOND = 500
 
-/** Makes columns `device` … `client_prefix` of an event, with a tab on both sides. `now` is in Unix milliseconds. */
+/** Makes columns `device` … `client_prefix` of an event, a tab before and after, and a newline. `now` is in Unix milliseconds. */
 export const createClientTexts = (onAgentSkipped: () => void) => {
   const agents = new LRUCache<string, string>({ max: AGENTS })
   const hosts = new LRUCache<string, string>({ max: HOSTS })
@@ -24,20 +24,24 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
   let lastAgentText = ''
   let lastReferrer = ''
   let lastHost = ''
+  let lastCountry = ''
   let lastAddress = ''
   let lastPrefix = ''
+  let lastText: string | undefined
   let second = 0
   let parses = 0
 
   // Requests of one page and connection come in a row: to compare with the last is cheaper than to hash, look up or parse.
   const agentOf = (userAgent: string, now: number): string => {
     if (userAgent !== lastAgent) {
-      lastAgentText = lookUpAgent(userAgent, now)
-      lastAgent = lastAgentText === unknown ? undefined : userAgent
+      const text = lookUpAgent(userAgent, now)
+      // One that was not looked at is asked about again.
+      lastAgent = text === undefined ? undefined : userAgent
+      lastAgentText = text ?? unknown
     }
     return lastAgentText
   }
-  const lookUpAgent = (userAgent: string, now: number): string => {
+  const lookUpAgent = (userAgent: string, now: number): string | undefined => {
     const text = userAgent.length > MAX_AGENT_CHARS ? userAgent.slice(0, MAX_AGENT_CHARS) : userAgent
     const known = agents.get(text)
     if (known !== undefined) return known
@@ -47,7 +51,7 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
     }
     if (++parses > AGENT_PARSES_PER_SECOND) {
       onAgentSkipped()
-      return unknown
+      return undefined
     }
     const facts = detached(agentText(parseAgent(text)))
     agents.set(detached(text), facts)
@@ -76,8 +80,17 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
     }
     return lastPrefix
   }
-  return (o: EventOccurrence, now: number): string =>
-    `${agentOf(o.userAgent, now)}${hostOfReferrer(o.referrer)}\t${countryCode(o.country)}\t${prefixOf(o.clientAddress)}\t`
+  return (o: EventOccurrence, now: number): string => {
+    const same =
+      o.userAgent === lastAgent &&
+      o.referrer === lastReferrer &&
+      o.country === lastCountry &&
+      o.clientAddress === lastAddress
+    if (same && lastText !== undefined) return lastText
+    lastCountry = o.country
+    lastText = `${agentOf(o.userAgent, now)}${hostOfReferrer(o.referrer)}\t${countryCode(o.country)}\t${prefixOf(o.clientAddress)}\t\n`
+    return lastText
+  }
 }
 
 /**

@@ -1,11 +1,13 @@
 /** Spool → engine: segments oldest first, each inserted under its own token and removed only when the engine has it. */
-import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { type ClickHouseClient, ClickHouseError } from '@clickhouse/client'
 import type { Engine } from './engine.ts'
 import type { AnalyticsLog } from './log.ts'
 import { EVENTS_TABLE } from './schema.ts'
+import { segmentLines } from './segment-lines.ts'
 import type { Spool } from './spool.ts'
-import type { Segment } from './spool-recovery.ts'
+import { type Segment, soundPart } from './spool-recovery.ts'
 
 export interface LoaderStats {
   readonly insertedRows: number
@@ -90,7 +92,11 @@ export const createLoader = (spool: Spool, engine: Engine, log: AnalyticsLog): L
   }
 }
 
-const isContentFault = (error: unknown): boolean => error instanceof ClickHouseError && CONTENT_FAULTS.has(error.code)
+/** A segment on the disk that is not what was written to it. */
+class RottenSegment extends Error {}
+
+const isContentFault = (error: unknown): boolean =>
+  error instanceof RottenSegment || (error instanceof ClickHouseError && CONTENT_FAULTS.has(error.code))
 
 /** The connection broke while the answer was awaited: the other end died. A refused connection or a time-out is not that. */
 const isHangUp = (error: unknown): boolean =>
@@ -98,11 +104,15 @@ const isHangUp = (error: unknown): boolean =>
   (('code' in error && error.code === 'ECONNRESET') || error.message.includes('socket hang up'))
 
 /**
- * The insert is one block (8 MiB is far below the block limits, and one thread parses), so the token covers all of it; a
- * segment over a month's end makes one part per month, each remembered under the token.
+ * The insert is one block (60,000 rows are far below the block limits, and one thread parses), so the token covers all of it;
+ * a segment over a month's end makes one part per month, each remembered under the token.
+ * @throws RottenSegment when its sound frames are not all of its events.
  */
 const insertSegment = async (client: ClickHouseClient, segment: Segment, signal: AbortSignal): Promise<void> => {
-  const lines = createReadStream(segment.path)
+  const bytes = await readFile(segment.path)
+  const { rows } = soundPart(bytes)
+  if (rows !== segment.rows) throw new RottenSegment(`${rows} of ${segment.rows} events are sound`)
+  const lines = Readable.from(segmentLines(bytes), { objectMode: false })
   try {
     await client.insert({
       table: EVENTS_TABLE,

@@ -5,7 +5,7 @@ import type { AnalyticsLog } from './log.ts'
 import type { Spool } from './spool.ts'
 
 export interface PaceOptions {
-  /** With the embedded engine: spooled bytes that start it. Default 16 MiB, some 75,000 events. */
+  /** With the embedded engine: spooled bytes that start it. Default 16 MiB, up to a million events. */
   readonly drainBytes?: number
   /** With the embedded engine: age of the oldest spooled event that starts it. Default 10 minutes. */
   readonly drainAgeMs?: number

@@ -1,7 +1,7 @@
-/** What an earlier process left in the spool: names are read, segments cut short by a crash end at their last whole line. */
+/** What an earlier process left in the spool: names are read, segments cut short by a crash end at their last whole frame. */
 import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SEGMENT_HEADER } from './event-row.ts'
+import { decodeFrames } from './frame.ts'
 import type { AnalyticsLog } from './log.ts'
 
 export interface Segment {
@@ -67,10 +67,8 @@ const recover = async (dir: string, name: string): Promise<Segment | undefined> 
     return { token: readyToken, path, rows: Number(readyRows), bytes: size, since: mtimeMs }
   }
   const token = OPEN.exec(name)?.[1] ?? name
-  const text = await readFile(path)
-  const bytes = text.lastIndexOf(0x0a) + 1
-  const rows = countLines(text.subarray(0, bytes)) - 1
-  if (rows < 1 || !text.toString('latin1', 0, bytes).startsWith(SEGMENT_HEADER.slice(0, 5))) {
+  const { rows, bytes } = soundPart(await readFile(path))
+  if (rows === 0) {
     await rm(path, { force: true })
     return undefined
   }
@@ -81,8 +79,12 @@ const recover = async (dir: string, name: string): Promise<Segment | undefined> 
   return { token, path: ready, rows, bytes, since: mtimeMs }
 }
 
-const countLines = (text: Uint8Array): number => {
-  let lines = 0
-  for (let at = text.indexOf(0x0a); at >= 0; at = text.indexOf(0x0a, at + 1)) lines++
-  return lines
+/** Events and bytes of the whole frames that a segment begins with. */
+export const soundPart = (segment: Buffer): { readonly rows: number; readonly bytes: number } => {
+  let [rows, bytes] = [0, 0]
+  for (const frame of decodeFrames(segment)) {
+    rows += frame.rows
+    bytes = frame.end
+  }
+  return { rows, bytes }
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { createAnalytics } from '../../src/analytics/analytics.ts'
 import { startChdb } from '../../src/analytics/chdb-process.ts'
 import { DIMENSION_NAMES } from '../../src/analytics/dimensions.ts'
-import { SEGMENT_HEADER } from '../../src/analytics/event-row.ts'
+import { encodeFrame } from '../../src/analytics/frame.ts'
 import { AppError } from '../../src/core/errors.ts'
 import type { EventSubject } from '../../src/core/event.ts'
 import { ask, askUntilComplete, engineRuns, readRows, temporaryFolder } from './harness.ts'
@@ -177,7 +177,10 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
     await using folder = await temporaryFolder()
     const spool = join(folder.path, 'spool', 'events')
     await mkdir(spool, { recursive: true })
-    await writeFile(join(spool, '000000000000-aaaaaaaaaaaa.2.ready'), `${SEGMENT_HEADER}not\tan\tevent\n\0\xff\n`)
+    // Sound to us, but no event to the engine; and no frame at all.
+    const words = new Uint32Array(8)
+    const refused = encodeFrame({ baseMs: 0, rows: 2, words, clients: 'not\n', subjects: 'an\tevent\n' })
+    await writeFile(join(spool, '000000000000-aaaaaaaaaaaa.2.ready'), refused)
     await writeFile(join(spool, '000000000001-bbbbbbbbbbbb.1.ready'), 'a\tstranger\tto\tthe\ttable\n1\t2\t3\t4\t5\n')
     const log = createLog()
     await using analytics = await createAnalytics({ dataDir: folder.path, log })
