@@ -1,28 +1,8 @@
 /** `ORIEL_BLOBS` parsed: where originals and variants are stored. "S3 without bucket" cannot be written. */
 import { z } from 'zod'
+import type { S3Location } from '../src/blobs/s3-location.ts'
 
-/** How the store is to encrypt what it is given, beside its own default. */
-export type S3Encryption =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'AES256' }
-  | { readonly kind: 'aws:kms'; readonly keyId: string | undefined }
-
-export interface S3Blobs {
-  readonly kind: 's3'
-  readonly bucket: string
-  /** Origin of the store's URL; undefined means AWS. */
-  readonly endpoint: string | undefined
-  readonly region: string
-  /** In front of every key: empty, or ending in `/`. */
-  readonly prefix: string
-  readonly encryption: S3Encryption
-  /** `endpoint/bucket/key` instead of `bucket.endpoint/key`. */
-  readonly forcePathStyle: boolean
-  /** Age since the last use at which the store's lifecycle rule removes a variant. */
-  readonly variantDays: number
-}
-
-export type Blobs = { readonly kind: 'disk' } | S3Blobs
+export type BlobsChoice = { readonly kind: 'disk' } | ({ readonly kind: 's3' } & S3Location)
 
 const flag = z.enum(['0', '1', 'true', 'false']).transform((text) => text === '1' || text === 'true')
 
@@ -41,6 +21,7 @@ const Parameters = z.strictObject({
   prefix: z
     .string()
     .regex(/^[\w!.*'()-]+(\/[\w!.*'()-]+)*\/?$/, "letters, digits, / and !-_.*'()")
+    .refine((text) => text.split('/').every((part) => part !== '.' && part !== '..'), 'no part that is . or ..')
     .max(200)
     .transform((text) => (text.endsWith('/') ? text : `${text}/`))
     .default(''),
@@ -60,7 +41,7 @@ const Parameters = z.strictObject({
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 
 /** `disk`, or `s3://bucket?endpoint=…`; faults name the parameter and never repeat a value, which may be a secret. */
-export const blobs = z.string().transform((text, context): Blobs => {
+export const blobs = z.string().transform((text, context): BlobsChoice => {
   if (text === 'disk') return { kind: 'disk' }
   const url = URL.canParse(text) ? new URL(text) : undefined
   const fault = (message: string): never => {
