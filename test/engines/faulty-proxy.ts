@@ -136,8 +136,15 @@ const passRequest = async (
   pipeline(asked, passed).catch(() => undefined)
   const response = await answered
   answer.writeHead(response.statusCode ?? 502, response.rawHeaders)
+  // So that a cut before the first byte of the body is not one before the answer.
+  answer.flushHeaders()
   if (faults.cutAfterBytes === undefined) await pipeline(response, answer)
-  else await pipeline(response, cutter(faults.cutAfterBytes, () => asked.socket.resetAndDestroy()), answer)
+  else
+    await pipeline(
+      response,
+      cutter(faults.cutAfterBytes, () => asked.socket.resetAndDestroy()),
+      answer,
+    )
 }
 
 const passConnection = async (socket: Socket, target: number, state: FaultState): Promise<void> => {
