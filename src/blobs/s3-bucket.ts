@@ -11,12 +11,16 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
 import type { Digest } from '../core/ids.ts'
-import type { S3Connection } from './s3-client.ts'
+import { type S3Connection, SHORT_ATTEMPT_LIMIT_MS } from './s3-client.ts'
 import { judgeS3Error } from './s3-faults.ts'
 import type { S3Encryption } from './s3-location.ts'
 import type { ByteRange } from './store.ts'
 
-/** HEAD, DELETE, a page of a listing: one attempt's limit, and room for a second one. */
+/** Of attempts without a large body; to be spread into the SDK's options. */
+const SHORT = { requestTimeout: SHORT_ATTEMPT_LIMIT_MS }
+/** Until an object's bytes begin, or it is known that there is none: two attempts, and their pause. A client waits meanwhile. */
+const FIRST_BYTE_LIMIT_MS = 12_000
+/** DELETE, a page of a listing: one attempt's limit, and room for a second one. */
 const CALL_LIMIT_MS = 20_000
 /** A put's body may be 16 MiB: at 0.5 MB/s. */
 const PUT_LIMIT_MS = 40_000
@@ -70,14 +74,14 @@ const createReads = (connection: S3Connection) => {
 
   return {
     /** Size in bytes and how it is encrypted, or undefined. */
-    head: (key: string, limitMs = CALL_LIMIT_MS) =>
+    head: (key: string) =>
       orMissing(
         connection.call(
           async (abortSignal) => {
-            const found = await client.send(new HeadObjectCommand({ Bucket, Key: key }), { abortSignal })
+            const found = await client.send(new HeadObjectCommand({ Bucket, Key: key }), { abortSignal, ...SHORT })
             return { bytes: found.ContentLength ?? 0, encryption: found.ServerSideEncryption }
           },
-          { limitMs },
+          { limitMs: FIRST_BYTE_LIMIT_MS },
         ),
       ),
 
@@ -86,7 +90,7 @@ const createReads = (connection: S3Connection) => {
       orMissing(
         connection.call(
           async (abortSignal) => {
-            const found = await client.send(new GetObjectCommand({ Bucket, Key: key }), { abortSignal })
+            const found = await client.send(new GetObjectCommand({ Bucket, Key: key }), { abortSignal, ...SHORT })
             const chunks: Buffer[] = []
             for await (const chunk of found.Body as Readable) chunks.push(chunk)
             return { bytes: Buffer.concat(chunks), writtenAt: found.LastModified ?? new Date(0) }
@@ -102,10 +106,10 @@ const createReads = (connection: S3Connection) => {
       return orMissing(
         connection.longCall(
           async (abortSignal) => {
-            const found = await client.send(command, { abortSignal })
+            const found = await client.send(command, { abortSignal, ...SHORT })
             return { body: found.Body as Readable, bytes: found.ContentLength ?? 0 }
           },
-          { limitMs: CALL_LIMIT_MS, signal },
+          { limitMs: FIRST_BYTE_LIMIT_MS, signal },
         ),
       )
     },

@@ -19,6 +19,8 @@ import type { S3Location } from './s3-location.ts'
 const CONNECT_LIMIT_MS = 2_000
 /** One attempt until its answer begins, the body sent included: a part of 8 MiB at 0.5 MB/s. */
 const ATTEMPT_LIMIT_MS = 15_000
+/** As above where nothing large is sent: S3 answers such within a second or two at worst. */
+export const SHORT_ATTEMPT_LIMIT_MS = 5_000
 /** A body that stands still for so long is given up. `s3-body.ts` goes on with another request, if somebody still reads. */
 const IDLE_LIMIT_MS = 15_000
 /** The SDK's own retries with backoff: of one failing in five, three attempts leave 1 in 125. */
@@ -75,10 +77,12 @@ export interface S3Connection extends Disposable {
 export interface S3ConnectionOptions {
   /** How long the circuit stays open before one call tries again. */
   readonly openMs?: number
+  /** How long a body may stand still. */
+  readonly idleMs?: number
 }
 
 export const connectS3 = (location: S3Location, options: S3ConnectionOptions = {}): S3Connection => {
-  const client = createClient(location)
+  const client = createClient(location, options.idleMs ?? IDLE_LIMIT_MS)
   const stats: S3Stats = { calls: 0, faults: 0, refused: 0, rejected: 0, opened: 0, open: 0, bodyFaults: 0, streams: 0 }
   const openMs = options.openMs ?? RETRY_AFTER_SECONDS * 1000
   const circuit = circuitBreaker(
@@ -129,7 +133,7 @@ export const connectS3 = (location: S3Location, options: S3ConnectionOptions = {
  * Ceph 16.2 and others take no trailing checksums, hence `WHEN_REQUIRED`. What we send is checked all the same: requests are
  * signed with the SHA-256 of their body (SigV4), which a store must refuse when it got other bytes.
  */
-const createClient = ({ endpoint, region, forcePathStyle }: S3Location): S3Client => {
+const createClient = ({ endpoint, region, forcePathStyle }: S3Location, idleMs: number): S3Client => {
   const agent = { keepAlive: true, maxSockets: MAX_CALLS + MAX_STREAMS + MAX_LARGE_UPLOADS * PARTS_AT_ONCE }
   return new S3Client({
     region,
@@ -143,7 +147,7 @@ const createClient = ({ endpoint, region, forcePathStyle }: S3Location): S3Clien
       connectionTimeout: CONNECT_LIMIT_MS,
       requestTimeout: ATTEMPT_LIMIT_MS,
       throwOnRequestTimeout: true,
-      socketTimeout: IDLE_LIMIT_MS,
+      socketTimeout: idleMs,
       httpAgent: agent,
       httpsAgent: agent,
     },

@@ -49,6 +49,19 @@ describe.runIf(cephIsHere)('the S3 stores', () => {
     expect(asked.at(-1)).toBe('bytes=1001000-1999999')
   })
 
+  it('go on with a body that stands still, and with a reader that does', async () => {
+    await using s3 = await openBehindProxy({ idleMs: 200 })
+    const digest = await s3.upload(sample(8 * MIB))
+    s3.proxy.set({ stallAfterBytes: 500_000, only: isOriginal, times: 1 })
+    expect(digestOf(await buffer(await s3.originals.read(digest, undefined, never)))).toBe(digest)
+    expect(s3.stats.bodyFaults).toBe(1)
+    s3.proxy.set({})
+    const slowly = await s3.originals.read(digest, undefined, never)
+    // Its connection is given up meanwhile: a client that stands still holds no socket of ours.
+    await sleep(500)
+    expect(digestOf(await buffer(slowly))).toBe(digest)
+  })
+
   it('fail the stream of a body that is cut again and again before its first byte', async () => {
     await using s3 = await openBehindProxy()
     const digest = await s3.upload(sample(MIB))

@@ -39,6 +39,7 @@ export interface OpenS3Options {
   readonly location?: Partial<S3Location>
   readonly copyBudgetBytes?: number
   readonly openMs?: number
+  readonly idleMs?: number
 }
 
 export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<OpenedS3> => {
@@ -47,7 +48,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
   const folder = await temporaryFolder()
   const bucket = options.bucket ?? (await ceph.createBucket())
   const warnings: string[] = []
-  const { openMs } = options
+  const { openMs, idleMs } = options
   const blobs = await openS3Blobs({
     location: {
       bucket,
@@ -63,6 +64,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
     copyBudgetBytes: options.copyBudgetBytes ?? 1e9,
     log: { info: () => undefined, warn: (_details, message) => void warnings.push(message) },
     ...(openMs !== undefined && { openMs }),
+    ...(idleMs !== undefined && { idleMs }),
   })
   return {
     ...blobs,

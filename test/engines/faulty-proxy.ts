@@ -19,6 +19,8 @@ export interface Faults {
   readonly failOneIn?: number
   /** The connection is reset after so many bytes of an answer's body (`http`) or of what the engine sends (`tcp`). */
   readonly cutAfterBytes?: number
+  /** After so many bytes, counted as above, nothing more comes, and the connection stays. */
+  readonly stallAfterBytes?: number
   /** The requests meant, others pass; `http` only. */
   readonly only?: (request: SeenRequest) => boolean
   /** How often at most; then everything passes. */
@@ -105,7 +107,8 @@ const createFaultState = () => {
       if (done >= times || (asked && only && !only(asked))) return {}
       requests += 1
       const fails = faults.failOneIn !== undefined && requests % faults.failOneIn === 0
-      if (faults.down || faults.hang || faults.delayMs || faults.cutAfterBytes !== undefined || fails) done += 1
+      const ends = faults.cutAfterBytes !== undefined || faults.stallAfterBytes !== undefined
+      if (faults.down || faults.hang || faults.delayMs || ends || fails) done += 1
       return { ...faults, failOneIn: fails ? 1 : 0 }
     },
   }
@@ -138,13 +141,7 @@ const passRequest = async (
   answer.writeHead(response.statusCode ?? 502, response.rawHeaders)
   // So that a cut before the first byte of the body is not one before the answer.
   answer.flushHeaders()
-  if (faults.cutAfterBytes === undefined) await pipeline(response, answer)
-  else
-    await pipeline(
-      response,
-      cutter(faults.cutAfterBytes, () => asked.socket.resetAndDestroy()),
-      answer,
-    )
+  await pipeline(response, createEnding(faults, asked.socket), answer)
 }
 
 const passConnection = async (socket: Socket, target: number, state: FaultState): Promise<void> => {
@@ -159,27 +156,25 @@ const passConnection = async (socket: Socket, target: number, state: FaultState)
       else done(null, chunk)
     },
   })
-  const cut = cutter(faults.cutAfterBytes ?? Number.POSITIVE_INFINITY, () => socket.resetAndDestroy())
-  await Promise.all([pipeline(socket, engine), pipeline(engine, slow, cut, socket)]).catch(() => {
-    engine.destroy()
-    socket.destroy()
-  })
+  await Promise.all([pipeline(socket, engine), pipeline(engine, slow, createEnding(faults, socket), socket)]).catch(
+    () => {
+      engine.destroy()
+      socket.destroy()
+    },
+  )
 }
 
-/** Lets so many bytes pass, gives them the time to arrive, then calls `cut` and passes nothing more. */
-const cutter = (afterBytes: number, cut: () => void): Transform => {
-  let left = afterBytes
-  let isCut = false
+/** Lets as many bytes pass as the faults allow, then passes nothing more; before a cut they get the time to arrive. */
+const createEnding = ({ cutAfterBytes, stallAfterBytes }: Faults, socket: Socket): Transform => {
+  let left = cutAfterBytes ?? stallAfterBytes ?? Number.POSITIVE_INFINITY
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      if (isCut) return
       if (chunk.length <= left) {
         left -= chunk.length
         return done(null, chunk)
       }
-      isCut = true
       this.push(chunk.subarray(0, left))
-      setTimeout(cut, 20)
+      if (cutAfterBytes !== undefined) setTimeout(() => socket.resetAndDestroy(), 20)
     },
   })
 }
