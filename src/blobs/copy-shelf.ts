@@ -22,7 +22,7 @@ export interface CopyShelfStats {
   /** Files being read now. */
   used: number
   evicted: number
-  /** Told to retry, because files in use fill the budget. */
+  /** Told to retry, or not kept, because files in use fill the budget. */
   rejected: number
 }
 

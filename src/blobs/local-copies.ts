@@ -4,6 +4,7 @@
  */
 import { rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { BulkheadRejectedError, bulkhead } from 'cockatiel'
 import { AppError } from '../core/errors.ts'
 import type { Digest } from '../core/ids.ts'
@@ -29,7 +30,7 @@ export interface LocalCopyOptions {
   readonly download: (
     digest: Digest,
     signal: AbortSignal,
-  ) => Promise<{ readonly stream: AsyncIterable<Uint8Array>; readonly bytes: number }>
+  ) => Promise<{ readonly stream: Readable; readonly bytes: number }>
 }
 
 export interface LocalCopyStats extends CopyShelfStats {
@@ -69,13 +70,21 @@ export const createLocalCopies = (options: LocalCopyOptions): LocalCopies => {
   const fetchCopy = async (digest: Digest, signal: AbortSignal): Promise<Copy> => {
     signal.throwIfAborted()
     const { stream, bytes } = await download(digest, signal)
-    using room = shelf.reserve(bytes)
-    stats.downloads += 1
-    const file = await stageFile(folder, stream, bytes, signal, { sync: false })
-    if (file.digest === digest) return room.take(digest, file.path)
-    stats.corrupt += 1
-    await rm(file.path, { force: true })
-    throw new AppError('internal', `the store's bytes of ${digest} are other bytes: ${file.digest}`)
+    try {
+      using room = shelf.reserve(bytes)
+      stats.downloads += 1
+      const file = await stageFile(folder, stream, bytes, signal, { sync: false })
+      if (file.digest === digest) return room.take(digest, file.path)
+      stats.corrupt += 1
+      await rm(file.path, { force: true })
+      throw new AppError('internal', `the store's bytes of ${digest} are other bytes: ${file.digest}`)
+    } finally {
+      stream.destroy()
+    }
+  }
+
+  const forget = (digest: Digest, flight: Flight): void => {
+    if (flights.get(digest) === flight) flights.delete(digest)
   }
 
   const fly = (digest: Digest): Flight => {
@@ -86,7 +95,7 @@ export const createLocalCopies = (options: LocalCopyOptions): LocalCopies => {
     flights.set(digest, flight)
     const land = () => {
       clearTimeout(late)
-      if (flights.get(digest) === flight) flights.delete(digest)
+      forget(digest, flight)
     }
     copy.then(land, land)
     return flight
@@ -103,7 +112,7 @@ export const createLocalCopies = (options: LocalCopyOptions): LocalCopies => {
     } finally {
       flight.waiting -= 1
       if (flight.waiting === 0) {
-        flights.delete(digest)
+        forget(digest, flight)
         flight.stop.abort(new Error('nobody waits for this original any more'))
       }
     }

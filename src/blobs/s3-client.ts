@@ -99,9 +99,11 @@ export const connectS3 = (location: S3Location, options: S3ConnectionOptions = {
     signal?.throwIfAborted()
     // While one call tries whether the store is back, cockatiel would let all others wait for its outcome.
     if (circuit.state === CircuitState.HalfOpen) throw rejected(stats)
-    stats.calls += 1
     try {
-      const answer = await circuit.execute(() => asAnswer(withLimit(send, limitMs, signal)))
+      const answer = await circuit.execute(() => {
+        stats.calls += 1
+        return asAnswer(withLimit(send, limitMs, signal))
+      })
       if ('value' in answer) return answer.value
       if (judgeS3Error(answer.refusal) === 'refused') stats.refused += 1
       throw answer.refusal

@@ -144,6 +144,7 @@ describe.runIf(cephIsHere)('on a Ceph gateway', () => {
       const held = await Promise.all(rest.slice(0, 3).map((digest) => originals.open(digest, never)))
       await expect(originals.open(first, never)).rejects.toMatchObject({ kind: 'busy' })
       expect(originals.copyStats.bytes).toBe(300_000)
+      expect(small.stats.streams).toBe(0)
       for (const file of held) await file[Symbol.asyncDispose]()
       await using again = await originals.open(first, never)
       expect(digestOf(await readFile(again.path))).toBe(first)

@@ -54,7 +54,7 @@ export const startFaultyProxy = async (target: number, protocol: 'http' | 'tcp')
   const seen: SeenRequest[] = []
   const server: Server =
     protocol === 'tcp'
-      ? createTcpServer((socket) => void passConnection(socket, target, state))
+      ? createTcpServer({ allowHalfOpen: true }, (socket) => void passConnection(socket, target, state))
       : createHttpServer((asked, answer) => {
           seen.push({ method: asked.method ?? '', path: asked.url ?? '', headers: asked.headers })
           if (seen.length > MAX_SEEN) seen.shift()
@@ -148,7 +148,7 @@ const passConnection = async (socket: Socket, target: number, state: FaultState)
   const faults = state.next()
   if (faults.down) return void socket.resetAndDestroy()
   if (faults.hang) return void socket.resume()
-  const engine = connect(target, '127.0.0.1')
+  const engine = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true })
   const slow = new Transform({
     transform: (chunk, _encoding, done) => {
       const { delayMs } = state.faults()
