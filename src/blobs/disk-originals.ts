@@ -5,7 +5,16 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AppError } from '../core/errors.ts'
 import { type Digest, isDigest } from '../core/ids.ts'
-import { asStoreError, emptyFolder, errorCode, leafOf, makeLeaves, statIfAny, syncFolder, walkFiles } from './folders.ts'
+import {
+  asStoreError,
+  emptyFolder,
+  errorCode,
+  leafOf,
+  makeLeaves,
+  statIfAny,
+  syncFolder,
+  walkFiles,
+} from './folders.ts'
 import { stageFile } from './staging.ts'
 import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
 
