@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { blobs } from './blobs.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -95,11 +96,15 @@ const VARIABLES = z.strictObject({
   ORIEL_MEMORY_CACHE: bytes(64 * MIB).describe('hot variants in memory'),
   ORIEL_VARIANT_BUDGET: bytes(10 * GIB).describe('variants on disk; the least recently used go first'),
 
+  ORIEL_BLOBS: blobs
+    .default({ kind: 'disk' })
+    .describe('store of originals and variants: disk, or s3://bucket?… as told below'),
+  ORIEL_COPY_BUDGET: bytes(4 * GIB).describe('local copies of originals being rendered, with an S3 store'),
+
   ORIEL_ANALYTICS: choice(['on', 'off'], 'on').describe('off: no event is recorded'),
   ORIEL_CLICKHOUSE: webAddress.optional().describe('a ClickHouse server; else the embedded engine'),
   ORIEL_SPOOL_BUDGET: bytes(GIB).describe('events waiting on disk; over it new ones are dropped and counted'),
 
-  ORIEL_BLOBS: notYet('disk'),
   ORIEL_DATABASE: notYet('SQLite'),
   ORIEL_REDIS: notYet('in process'),
 })

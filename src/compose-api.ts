@@ -6,7 +6,7 @@ import { PRESETS } from '../config/presets.ts'
 import type { Analytics } from './analytics/analytics.ts'
 import { createAnalyticsRoutes } from './analytics/routes.ts'
 import { createApp } from './app.ts'
-import type { OriginalLister, OriginalStore, VariantStore } from './blobs/store.ts'
+import type { Blobs } from './compose-blobs.ts'
 import { createHealthChecks } from './compose-health.ts'
 import type { ChangeNotices, Locker } from './coordination/coordination.ts'
 import { ORIGINAL_FORMATS } from './core/image.ts'
@@ -37,8 +37,9 @@ import { createUiRoutes } from './ui/routes.ts'
 /** What `compose.ts` opened. */
 export interface Engines {
   readonly metadata: Metadata
-  readonly originals: OriginalStore & OriginalLister
-  readonly variants: VariantStore & { readonly stats: object }
+  readonly blobs: Blobs
+  readonly originals: Blobs['originals']
+  readonly variants: Blobs['variants']
   readonly pool: RendererPool
   readonly analytics: Analytics | undefined
   readonly locker: Locker
@@ -94,7 +95,7 @@ export const composeApi = (parts: ApiParts): Router => {
         '/internal/assets': createCleanupRoutes({ guards, metadata, purging, graceMs }),
       },
       root: [
-        createOpsRoutes(createHealthChecks(engines, config), metrics.registry),
+        createOpsRoutes(createHealthChecks(engines), metrics.registry),
         createUiRoutes(),
         createDeliveryDocument(),
         ...(engines.analytics ? [createAnalyticsRoutes({ guards, query: engines.analytics.query })] : []),
@@ -145,9 +146,10 @@ const ingestStats = ({ stats }: IngestRoutes) => [
   { area: 'commits', read: () => ({ ...stats.commits }) },
 ]
 
-const statsOf = ({ delivery, engines: { pool, variants, analytics } }: ApiParts) => [
+const statsOf = ({ delivery, engines: { pool, blobs, variants, analytics } }: ApiParts) => [
   { area: 'delivery', read: delivery.stats },
   { area: 'renderers', read: () => ({ ...pool.stats }) },
   { area: 'variants', read: () => ({ ...variants.stats }) },
+  ...blobs.stats,
   ...(analytics ? [{ area: 'analytics', read: () => ({ ...analytics.stats }) }] : []),
 ]

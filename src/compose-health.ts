@@ -1,32 +1,26 @@
 /** How each engine says whether it is well: what `/readyz` asks. */
-import type { Config } from '../config/environment.ts'
 import type { Analytics } from './analytics/analytics.ts'
-import { checkDisk } from './blobs/disk-check.ts'
+import type { Blobs } from './compose-blobs.ts'
 import type { EngineHealth, HealthChecks } from './http/ops.ts'
 import type { RendererPool } from './imaging/pool.ts'
 import type { Metadata } from './metadata/database.ts'
 
 export interface CheckedEngines {
   readonly metadata: Pick<Metadata, 'read' | 'fault'>
+  readonly blobs: Pick<Blobs, 'check'>
   readonly pool: Pick<RendererPool, 'stats' | 'warm'>
   readonly analytics: Pick<Analytics, 'health'> | undefined
 }
 
 /** @returns a check for each engine; what they throw means `down`. */
-export const createHealthChecks = (
-  { metadata, pool, analytics }: CheckedEngines,
-  { ORIEL_DATA: folder }: Pick<Config, 'ORIEL_DATA'>,
-): HealthChecks => ({
+export const createHealthChecks = ({ metadata, blobs, pool, analytics }: CheckedEngines): HealthChecks => ({
   metadata: async () => {
     const fault = metadata.fault()
     if (fault !== undefined) return { state: 'down', detail: fault }
     await metadata.read.selectFrom('originals').select('digest').limit(1).execute()
     return { state: 'ready', detail: 'SQLite' }
   },
-  blobs: async () => {
-    await checkDisk(folder)
-    return { state: 'ready', detail: `disk, ${folder}` }
-  },
+  blobs: () => blobs.check(),
   renderers: () => renderersHealth(pool),
   ...(analytics && { analytics: () => analyticsHealth(analytics) }),
 })

@@ -1,4 +1,4 @@
-/** The composition root: the only file that names drivers. Opens everything in order, and closes it in the reverse. */
+/** The composition root: only the `compose` files name drivers. Opens everything in order, and closes it in the reverse. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
@@ -8,9 +8,8 @@ import type { Config } from '../config/environment.ts'
 import { LADDER, NEGOTIATION } from '../config/ladder.ts'
 import { PRESETS } from '../config/presets.ts'
 import { type Analytics, createAnalytics } from './analytics/analytics.ts'
-import { openDiskOriginals } from './blobs/disk-originals.ts'
-import { openDiskVariants } from './blobs/disk-variants.ts'
 import { composeApi, type Engines } from './compose-api.ts'
+import { openBlobs } from './compose-blobs.ts'
 import { createInProcessLocker, createInProcessNotices } from './coordination/in-process.ts'
 import { AppError } from './core/errors.ts'
 import { createDelivery, type Delivery } from './delivery/delivery.ts'
@@ -57,8 +56,7 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
   const folder = config.ORIEL_DATA
   opened.use(lockFolder(folder))
   const metadata = opened.use(await openSqliteMetadata(join(folder, 'oriel.db')))
-  const originals = await openDiskOriginals(folder)
-  const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))
+  const blobs = await openBlobs(config, log, opened)
   const pool = opened.use(
     createRendererPool({
       renderers: config.ORIEL_RENDERERS,
@@ -70,8 +68,9 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
   const analytics = config.ORIEL_ANALYTICS === 'on' ? opened.use(await openAnalytics(config, log)) : undefined
   return {
     metadata,
-    originals,
-    variants,
+    blobs,
+    originals: blobs.originals,
+    variants: blobs.variants,
     pool,
     analytics,
     locker: createInProcessLocker(),

@@ -23,13 +23,14 @@ const RANK: Readonly<Record<string, number>> = {
   'first-start': 5,
   compose: 6,
   'compose-api': 5,
+  'compose-blobs': 5,
   'compose-health': 5,
   server: 7,
   main: 8,
 }
 
 /** Files that are drivers: only their own folder and the composition root may name them. */
-const DRIVERS = [/^blobs\/disk-/, /^metadata\/(sqlite|folder-lock)/, /^coordination\/in-process/, /^imaging\/pool/]
+const DRIVERS = [/^blobs\/(disk|s3)-/, /^metadata\/(sqlite|folder-lock)/, /^coordination\/in-process/, /^imaging\/pool/]
 
 /** Rank 3 areas may use each other's ports: types that say what one needs of the other. */
 const PORT = /-port\.ts$/
@@ -76,6 +77,8 @@ describe('architecture', () => {
     ['node:sqlite', /^src\/metadata\//],
     ['@clickhouse/client', /^src\/analytics\//],
     ['chdb', /^src\/analytics\//],
+    ['@aws-sdk/client-s3', /^src\/blobs\/s3-/],
+    ['@aws-sdk/lib-storage', /^src\/blobs\/s3-/],
     ['prom-client', /^src\/(telemetry\.ts|http\/ops\.ts)/],
   ] as const)('only its own area knows %s', ([library, allowed]) => {
     const users = files.filter((file) => readFileSync(join(ROOT, file), 'utf8').includes(`from '${library}'`))

@@ -1,6 +1,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { diskHealth } from '../src/compose-blobs.ts'
 import { createHealthChecks } from '../src/compose-health.ts'
 import { AppError } from '../src/core/errors.ts'
 import { openSqliteMetadata } from '../src/metadata/sqlite.ts'
@@ -23,7 +24,12 @@ const open = async () => {
   const metadata = await openSqliteMetadata(join(folder.path, 'oriel.db'))
   for (const name of ['originals', 'staging']) await mkdir(join(folder.path, name))
   const checksWith = (renderers = pool(2, 2)) =>
-    createHealthChecks({ metadata, pool: renderers, analytics: undefined }, { ORIEL_DATA: folder.path })
+    createHealthChecks({
+      metadata,
+      blobs: { check: () => diskHealth(folder.path) },
+      pool: renderers,
+      analytics: undefined,
+    })
   return {
     folder: folder.path,
     metadata,

@@ -6,11 +6,19 @@ import { join } from 'node:path'
 const PROBE_BYTES = 4096
 
 /**
- * Writes and removes a small file in `<folder>/staging` and looks at `<folder>/originals`. Not to be run twice at once.
+ * `checkStaging`, and a look at `<folder>/originals`.
  * @throws Error, of the system, naming what failed.
  */
 export const checkDisk = async (folder: string): Promise<void> => {
   if (!(await stat(join(folder, 'originals'))).isDirectory()) throw new Error('originals/ is no folder')
+  await checkStaging(folder)
+}
+
+/**
+ * Writes and removes a small file in `<folder>/staging`. Not to be run twice at once.
+ * @throws Error, of the system, naming what failed.
+ */
+export const checkStaging = async (folder: string): Promise<void> => {
   const path = join(folder, 'staging', `check-${process.pid}`)
   try {
     await using file = await open(path, 'w', 0o600)

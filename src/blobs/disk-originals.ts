@@ -43,7 +43,7 @@ export const openDiskOriginals = async (folder: string): Promise<OriginalStore &
 
   return {
     stage: async (source, maxBytes, signal): Promise<Staged> => {
-      const file = await stageFile(staging, source, maxBytes, signal)
+      const file = await stageFile(staging, source, maxBytes, signal, { sync: true })
       let moved = false
       return {
         ...file,

@@ -1,4 +1,4 @@
-/** One stream received into one temporary file: bounded, hashed while it passes, synced; or nothing at all. */
+/** One stream received into one temporary file: bounded, hashed while it passes; or nothing at all. */
 import { createHash, randomUUID } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,6 +16,7 @@ export interface StagedFile {
 }
 
 /**
+ * @param sync whether the bytes must survive a power cut when this resolves: not those that are on their way to another store.
  * @throws AppError `too-large` past `maxBytes`, `busy` on a full disk; the signal's reason when it aborts, even while the
  * source hangs; whatever the source throws. The file is gone in every such case.
  */
@@ -24,13 +25,14 @@ export const stageFile = async (
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
   signal: AbortSignal,
+  { sync }: { readonly sync: boolean },
 ): Promise<StagedFile> => {
   const path = join(folder, randomUUID())
   const hash = createHash('sha256')
   const file = await open(path, 'wx', 0o600).catch((error: unknown) => Promise.reject(asStoreError(error)))
   try {
     const bytes = await writeAll(file, source, maxBytes, signal, (chunk) => hash.update(chunk))
-    await file.datasync()
+    if (sync) await file.datasync()
     await file.close()
     return { path, digest: parseDigest(hash.digest('hex')), bytes }
   } catch (error) {
@@ -83,7 +85,7 @@ const writeFully = async (file: FileHandle, chunks: readonly Uint8Array[], total
 }
 
 /** One listener for the length of one wait: a race against a long-lived promise would gather reactions for hours. */
-const abortable = <T>(step: Promise<T>, signal: AbortSignal): Promise<T> =>
+export const abortable = <T>(step: Promise<T>, signal: AbortSignal): Promise<T> =>
   new Promise((resolve, reject) => {
     if (signal.aborted) {
       step.catch(() => undefined)

@@ -1,4 +1,4 @@
-/** Ports of the bytes: originals by digest, variants by key. Drivers: `disk-*.ts` here, S3 in a later issue. */
+/** Ports of the bytes: originals by digest, variants by key. Drivers: `disk-*.ts` and `s3-*.ts`. */
 import type { Readable } from 'node:stream'
 import type { Digest, VariantKey } from '../core/ids.ts'
 import type { Variant } from '../core/variant.ts'
@@ -9,7 +9,7 @@ export interface Staged extends AsyncDisposable {
   readonly bytes: number
   /** A local file with the bytes, for the prober; valid until disposed. */
   readonly path: string
-  /** Moves the bytes under their digest; durable (file and folder synced) when it resolves. Publishing what exists is success. */
+  /** Moves the bytes under their digest; durable when it resolves (file and folder synced, or the object stored). Publishing what exists is success. */
   publish(): Promise<void>
   /** Removes what was staged and not published. After `publish` it only cleans up. Never throws. */
   [Symbol.asyncDispose](): Promise<void>
@@ -23,7 +23,7 @@ export interface ByteRange {
 
 export interface OriginalStore {
   /**
-   * Receives a stream: bounded by `maxBytes`, hashed while it passes, written to a temporary file and synced.
+   * Receives a stream: bounded by `maxBytes`, hashed while it passes, written to a temporary file.
    * @throws AppError `too-large` past `maxBytes`, `busy` when the disk is full; nothing is left behind.
    */
   stage(source: AsyncIterable<Uint8Array>, maxBytes: number, signal: AbortSignal): Promise<Staged>

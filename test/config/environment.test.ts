@@ -58,3 +58,60 @@ describe('configuration', () => {
     expect(named.filter((name) => !page.includes(`| \`${name}\` |`))).toEqual([])
   })
 })
+
+const blobsOf = (text: string) => readConfig({ ORIEL_BLOBS: text }).ORIEL_BLOBS
+
+describe('ORIEL_BLOBS', () => {
+  it('is the disk unless set', () => {
+    expect(readConfig({}).ORIEL_BLOBS).toEqual({ kind: 'disk' })
+    expect(blobsOf('disk')).toEqual({ kind: 'disk' })
+  })
+
+  it('needs only a bucket, which means AWS', () => {
+    expect(blobsOf('s3://my-bucket')).toEqual({
+      kind: 's3',
+      bucket: 'my-bucket',
+      endpoint: undefined,
+      region: 'us-east-1',
+      prefix: '',
+      encryption: { kind: 'none' },
+      forcePathStyle: false,
+      variantDays: 30,
+    })
+  })
+
+  it('takes every parameter', () => {
+    const parameters = 'region=eu-1&prefix=a/b&sse=aws:kms&sse_kms_key_id=k&force_path_style=0&variant_days=7'
+    expect(blobsOf(`s3://my-bucket?endpoint=https://s3.example:9000/&${parameters}`)).toEqual({
+      kind: 's3',
+      bucket: 'my-bucket',
+      endpoint: 'https://s3.example:9000',
+      region: 'eu-1',
+      prefix: 'a/b/',
+      encryption: { kind: 'aws:kms', keyId: 'k' },
+      forcePathStyle: false,
+      variantDays: 7,
+    })
+    expect(blobsOf('s3://my-bucket?endpoint=http://127.0.0.1:1')).toMatchObject({ forcePathStyle: true })
+  })
+
+  it.for([
+    ['http://bucket', 'disk or s3://'],
+    ['s3://', 'the bucket is'],
+    ['s3://Bucket_1', 'the bucket is'],
+    ['s3://my-bucket/photos', 'nothing but ?parameters'],
+    ['s3://hunter2:hunter2@my-bucket', 'no credentials in the URL'],
+    ['s3://my-bucket?endpoint=https://hunter2:hunter2@s3.example', 'endpoint: no user'],
+    ['s3://my-bucket?endpoint=ftp://hunter2', 'endpoint: an http or https address'],
+    ['s3://my-bucket?secret_access_key=hunter2', 'no such parameter: secret_access_key'],
+    ['s3://my-bucket?region=a&region=hunter2', 'given twice'],
+    ['s3://my-bucket?sse=hunter2', 'sse: '],
+    ['s3://my-bucket?sse=AES256&sse_kms_key_id=hunter2', 'sse_kms_key_id needs sse=aws:kms'],
+    ['s3://my-bucket?prefix=a/../hunter2', 'prefix: '],
+    ['s3://my-bucket?variant_days=1', 'variant_days: '],
+  ] as const)('refuses %s, and repeats no secret', ([text, fault]) => {
+    expect(() => blobsOf(text)).toThrow('ORIEL_BLOBS: ')
+    expect(() => blobsOf(text)).toThrow(fault)
+    expect(() => blobsOf(text)).not.toThrow('hunter2')
+  })
+})

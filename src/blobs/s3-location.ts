@@ -1,0 +1,21 @@
+/** Where an S3 store is, and how objects are put there: what `ORIEL_BLOBS` says, parsed. Credentials are the SDK's business. */
+
+/** How the store is to encrypt what it is given, beside its own default. */
+export type S3Encryption =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'AES256' }
+  | { readonly kind: 'aws:kms'; readonly keyId: string | undefined }
+
+export interface S3Location {
+  readonly bucket: string
+  /** Origin of the store's URL; undefined means AWS. */
+  readonly endpoint: string | undefined
+  readonly region: string
+  /** In front of every key: empty, or ending in `/`. */
+  readonly prefix: string
+  readonly encryption: S3Encryption
+  /** `endpoint/bucket/key` instead of `bucket.endpoint/key`. */
+  readonly forcePathStyle: boolean
+  /** Days since the last use after which the store's lifecycle rule removes a variant; 2 or more. */
+  readonly variantDays: number
+}

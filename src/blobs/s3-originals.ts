@@ -1,0 +1,91 @@
+/** Originals as objects named by their SHA-256: `<prefix>originals/ab/<digest>`. Received and rendered through local files. */
+import { rm } from 'node:fs/promises'
+import { type Digest, isDigest } from '../core/ids.ts'
+import { emptyFolder } from './folders.ts'
+import { createLocalCopies, type LocalCopies, type LocalCopyStats } from './local-copies.ts'
+import { openS3Body } from './s3-body.ts'
+import type { S3Bucket } from './s3-bucket.ts'
+import type { S3Connection } from './s3-client.ts'
+import { asS3AppError } from './s3-faults.ts'
+import { createS3Upload, type UploadFile } from './s3-upload.ts'
+import { type StagedFile, stageFile } from './staging.ts'
+import type { OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
+
+export interface S3OriginalsOptions {
+  /** The data folder: uploads under way in `staging/`, copies for renderers in `copies/`. One process owns it. */
+  readonly folder: string
+  readonly connection: S3Connection
+  readonly bucket: S3Bucket
+  /** Whether the store knows `If-None-Match: *`. */
+  readonly conditional: boolean
+  /** Bytes of local copies. */
+  readonly copyBudgetBytes: number
+}
+
+export interface S3Originals extends OriginalStore, OriginalLister {
+  readonly copyStats: Readonly<LocalCopyStats>
+}
+
+export const openS3Originals = async (options: S3OriginalsOptions): Promise<S3Originals> => {
+  const { bucket, connection, folder } = options
+  const root = `${connection.location.prefix}originals/`
+  const keyOf = (digest: Digest) => `${root}${digest.slice(0, 2)}/${digest}`
+  const staging = await emptyFolder(folder, 'staging')
+  // Emptied at start: a process that died may have left torn files, and what is rendered again is copied again.
+  const copies = createLocalCopies({
+    folder: await emptyFolder(folder, 'copies'),
+    budgetBytes: options.copyBudgetBytes,
+    download: async (digest, signal) =>
+      openS3Body(bucket, connection.stats, { key: keyOf(digest), digest }, undefined, signal),
+  })
+  const upload = createS3Upload(connection, bucket, options.conditional)
+
+  return {
+    copyStats: copies.stats,
+    stage: async (source, maxBytes, signal) => {
+      // Not synced: the file is a stop on the way to the store, and nobody looks for it after a crash.
+      const file = await stageFile(staging, source, maxBytes, signal, { sync: false })
+      return asStaged(file, keyOf(file.digest), upload, copies)
+    },
+    size: async (digest) => (await orAppError(bucket.head(keyOf(digest))))?.bytes,
+    open: (digest, signal) => copies.open(digest, signal),
+    read: async (digest, range, signal) =>
+      (await openS3Body(bucket, connection.stats, { key: keyOf(digest), digest }, range, signal)).stream,
+    remove: async (digest) => {
+      await copies.drop(digest)
+      await orAppError(bucket.remove(keyOf(digest)))
+    },
+    list: () => listOriginals(bucket, root),
+  }
+}
+
+/** The file that was published becomes the first local copy: who uploads a picture is about to look at it. */
+const asStaged = (file: StagedFile, key: string, upload: UploadFile, copies: LocalCopies): Staged => {
+  let published = false
+  return {
+    ...file,
+    publish: async () => {
+      if (!published) await orAppError(upload(key, file))
+      published = true
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (published) await copies.adopt(file).catch(() => undefined)
+      await rm(file.path, { force: true }).catch(() => undefined)
+    },
+  }
+}
+
+const orAppError = <T>(call: Promise<T>): Promise<T> =>
+  call.catch((error: unknown) => {
+    throw asS3AppError(error)
+  })
+
+async function* listOriginals(bucket: S3Bucket, root: string): AsyncGenerator<StoredOriginal> {
+  for await (const page of bucket.pages(root)) {
+    for (const { key, bytes, writtenAt } of page) {
+      const name = key.slice(root.length + 3)
+      if (isDigest(name) && key === `${root}${name.slice(0, 2)}/${name}`)
+        yield { digest: name, bytes, storedAt: writtenAt }
+    }
+  }
+}
