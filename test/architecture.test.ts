@@ -29,7 +29,12 @@ const RANK: Readonly<Record<string, number>> = {
 }
 
 /** Files that are drivers: only their own folder and the composition root may name them. */
-const DRIVERS = [/^blobs\/disk-/, /^metadata\/(sqlite|folder-lock)/, /^coordination\/in-process/, /^imaging\/pool/]
+const DRIVERS = [
+  /^blobs\/disk-/,
+  /^metadata\/(sqlite|folder-lock)/,
+  /^coordination\/(in-process|redis)/,
+  /^imaging\/pool/,
+]
 
 /** Rank 3 areas may use each other's ports: types that say what one needs of the other. */
 const PORT = /-port\.ts$/
@@ -76,6 +81,8 @@ describe('architecture', () => {
     ['node:sqlite', /^src\/metadata\//],
     ['@clickhouse/client', /^src\/analytics\//],
     ['chdb', /^src\/analytics\//],
+    ['ioredis', /^src\/coordination\//],
+    ['rate-limiter-flexible', /^src\/coordination\//],
     ['prom-client', /^src\/(telemetry\.ts|http\/ops\.ts)/],
   ] as const)('only its own area knows %s', ([library, allowed]) => {
     const users = files.filter((file) => readFileSync(join(ROOT, file), 'utf8').includes(`from '${library}'`))
