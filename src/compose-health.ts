@@ -10,11 +10,13 @@ export interface CheckedEngines {
   readonly metadata: Pick<Metadata, 'read' | 'fault'>
   readonly pool: Pick<RendererPool, 'stats' | 'warm'>
   readonly analytics: Pick<Analytics, 'health'> | undefined
+  /** What origins share; it says `degraded` at the worst. */
+  readonly redis?: { health(): EngineHealth } | undefined
 }
 
 /** @returns a check for each engine; what they throw means `down`. */
 export const createHealthChecks = (
-  { metadata, pool, analytics }: CheckedEngines,
+  { metadata, pool, analytics, redis }: CheckedEngines,
   { ORIEL_DATA: folder }: Pick<Config, 'ORIEL_DATA'>,
 ): HealthChecks => ({
   metadata: async () => {
@@ -28,6 +30,7 @@ export const createHealthChecks = (
     return { state: 'ready', detail: `disk, ${folder}` }
   },
   renderers: () => renderersHealth(pool),
+  ...(redis && { redis: () => redis.health() }),
   ...(analytics && { analytics: () => analyticsHealth(analytics) }),
 })
 
