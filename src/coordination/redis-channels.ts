@@ -3,7 +3,8 @@
  * was not heard for three seconds, or broke, may have missed notices; Redis does not send them again.
  */
 import { randomBytes } from 'node:crypto'
-import type { RedisConnection } from './redis-connection.ts'
+import type { Redis } from 'ioredis'
+import { hangUp, type RedisConnection } from './redis-connection.ts'
 
 const BEAT_EVERY_MS = 1_000
 /** Three beats: one may be late on a busy machine. */
@@ -44,11 +45,7 @@ export const createChannels = (connection: RedisConnection): Channels => {
   const own = `to:${instance}`
   const stats: ChannelStats = { published: 0, received: 0, lost: 0 }
   const handlers = new Map<string, (text: string) => void>()
-  const hearing = createHearing(() => {
-    stats.lost += 1
-  })
   let sentHandler: (text: string) => void = () => {}
-  let subscribed = false
 
   const publish = async (channel: string, text: string): Promise<number> => {
     stats.published += 1
@@ -57,31 +54,22 @@ export const createChannels = (connection: RedisConnection): Channels => {
   // A beat that cannot be sent is one that is not heard.
   const beat = () => void publish(own, BEAT).catch(() => {})
 
+  const hearing = createHearing(() => {
+    stats.lost += 1
+    // A line that went silent without closing would be believed for minutes: a new one tells.
+    subscription.renew()
+  })
   handlers.set(own, (text) => (text === BEAT ? hearing.beat() : sentHandler(text)))
-
-  const subscriber = connection.subscriber()
-  subscriber.on('ready', () => {
-    subscriber.subscribe(...[...handlers.keys()].map((channel) => prefix + channel)).then(
-      () => {
-        subscribed = true
-        beat()
-      },
-      // Not subscribed is not live; a new connection tries again.
-      () => subscriber.disconnect(true),
-    )
+  const subscription = createSubscription(connection.subscriber(), {
+    names: () => [...handlers.keys()].map((channel) => prefix + channel),
+    opened: beat,
+    closed: hearing.lose,
+    heard: (channel, text) => {
+      stats.received += 1
+      handlers.get(channel.slice(prefix.length))?.(text)
+    },
   })
-  subscriber.on('close', () => {
-    subscribed = false
-    hearing.lose()
-  })
-  subscriber.on('message', (channel: string, text: string) => {
-    stats.received += 1
-    handlers.get(channel.slice(prefix.length))?.(text)
-  })
-
-  const beating = setInterval(() => {
-    if (subscribed) beat()
-  }, BEAT_EVERY_MS)
+  const beating = setInterval(() => (subscription.isOpen() ? beat() : subscription.open()), BEAT_EVERY_MS)
   beating.unref()
 
   return {
@@ -99,8 +87,46 @@ export const createChannels = (connection: RedisConnection): Channels => {
     [Symbol.dispose]: () => {
       clearInterval(beating)
       hearing[Symbol.dispose]()
-      subscriber.disconnect()
+      subscription[Symbol.dispose]()
     },
+  }
+}
+
+interface SubscriptionEvents {
+  readonly names: () => readonly string[]
+  readonly opened: () => void
+  readonly closed: () => void
+  readonly heard: (channel: string, text: string) => void
+}
+
+/** All channels on one connection, subscribed to whenever it is ready. */
+const createSubscription = (subscriber: Redis, events: SubscriptionEvents) => {
+  let subscribed = false
+  const open = () => {
+    if (subscriber.status !== 'ready') return
+    subscriber.subscribe(...events.names()).then(
+      () => {
+        subscribed = true
+        events.opened()
+      },
+      // Tried again with the next beat; until then nothing counts as heard.
+      () => {},
+    )
+  }
+  subscriber.on('ready', open)
+  subscriber.on('message', events.heard)
+  subscriber.on('close', () => {
+    subscribed = false
+    events.closed()
+  })
+  return {
+    open,
+    isOpen: () => subscribed,
+    /** Drops a connection that seems open, for a new one. */
+    renew: () => {
+      if (subscribed) subscriber.disconnect(true)
+    },
+    [Symbol.dispose]: () => hangUp(subscriber),
   }
 }
 

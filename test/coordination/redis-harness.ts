@@ -28,7 +28,7 @@ export const redisInstances = async (...serverOptions: readonly string[]): Promi
   return { server, faults, open, [Symbol.asyncDispose]: () => toClose.disposeAsync() }
 }
 
-/** A TCP line to a port that a test can cut for whoever goes through it. */
+/** A TCP line to a port that a test can cut, or make silent, for whoever goes through it. */
 export const startLine = async (to: number) => {
   const sockets = new Set<Socket>()
   let whole = true
@@ -58,6 +58,10 @@ export const startLine = async (to: number) => {
   return {
     port: (server.address() as AddressInfo).port,
     cut,
+    /** What is connected stays so, and hears nothing any more; new connections work. */
+    silence: () => {
+      for (const socket of sockets) socket.unpipe().pause()
+    },
     mend: () => {
       whole = true
     },

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openDiskVariants } from '../../src/blobs/disk-variants.ts'
 import { formatVariantFile } from '../../src/blobs/variant-file.ts'
+import { openRedis } from '../../src/coordination/redis.ts'
 import { parseDigest, variantKey } from '../../src/core/ids.ts'
 import { createSharedTier, purgingNotices } from '../../src/delivery/shared-tier.ts'
 import { limitsContract, noticesContract, renderLeasesContract } from '../contract/coordination.ts'
@@ -144,6 +145,21 @@ describe.runIf(redisIsHere())('a change', () => {
     expect(await a.notices.publish(digest)).toMatchObject({ instances: 1, confirmed: 1 })
   })
 
+  it('is not missed by an instance whose line goes silent without closing: it notices, and connects anew', async () => {
+    await using shared = await redisInstances()
+    await using line = await startLine(shared.server.port)
+    const [a, b] = [await shared.open({ url: `redis://127.0.0.1:${line.port}` }), await shared.open()]
+    line.silence()
+    expect(await b.notices.publish(digest)).toMatchObject({ instances: 1, confirmed: 0 })
+    const heard: string[] = []
+    a.notices.subscribe((changed) => heard.push(changed))
+    await until(() => !a.notices.live())
+    expect([heard, b.notices.live()]).toEqual([['all'], true])
+    await until(() => a.notices.live())
+    await until(async () => (await b.notices.publish(digest)).confirmed === 1)
+    expect(heard.slice(0, 2)).toEqual(['all', 'all'])
+  })
+
   it('that could not be said is said once it can be', async () => {
     await using shared = await redisInstances()
     await using line = await startLine(shared.server.port)
@@ -196,7 +212,6 @@ describe.runIf(redisIsHere())('without Redis', () => {
     const url = (password: string) => `redis://:${password}@127.0.0.1:${shared.server.port}`
     const right = await shared.open({ url: url('open-sesame') })
     expect(right.health().detail).toBe(`Redis, 127.0.0.1:${shared.server.port}`)
-    const { openRedis } = await import('../../src/coordination/redis.ts')
     const told: unknown[] = []
     await using wrong = await openRedis({ url: url('hunter2'), onFault: (what) => told.push(what) })
     await until(() => told.length > 0)
