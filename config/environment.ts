@@ -38,6 +38,21 @@ const choice = <const T extends readonly [string, ...string[]]>(values: T, fallb
 
 const webAddress = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''))
 
+/** `redis:` or `rediss:` (TLS), nothing behind the database number. What is wrong is not repeated: it may contain a password. */
+const redisAddress = z.string().refine(
+  (text) => {
+    const url = URL.parse(text)
+    return (
+      url !== null &&
+      /^rediss?:$/.test(url.protocol) &&
+      url.hostname !== '' &&
+      /^\/?\d{0,3}$/.test(url.pathname) &&
+      url.search + url.hash === ''
+    )
+  },
+  { error: 'an address such as redis://user:password@host:6379/0, or rediss:// for TLS' },
+)
+
 /** Shortest secret accepted from the environment: 16 characters, so that none can be guessed on the wire in a lifetime. */
 const MIN_SECRET_CHARS = 16
 
@@ -106,7 +121,9 @@ const VARIABLES = z.strictObject({
   ORIEL_SPOOL_BUDGET: bytes(GIB).describe('events waiting on disk; over it new ones are dropped and counted'),
 
   ORIEL_DATABASE: notYet('SQLite'),
-  ORIEL_REDIS: notYet('in process'),
+  ORIEL_REDIS: redisAddress
+    .optional()
+    .describe('redis://… or rediss://… that all origins share, for speed only; else each is alone'),
 })
 
 export type Config = Readonly<z.output<typeof VARIABLES>>

@@ -8,7 +8,9 @@ import { createAnalyticsRoutes } from './analytics/routes.ts'
 import { createApp } from './app.ts'
 import type { Blobs } from './compose-blobs.ts'
 import { createHealthChecks } from './compose-health.ts'
-import type { ChangeNotices, Locker } from './coordination/coordination.ts'
+import type { ChangeNotices, Locker, RenderLeases } from './coordination/coordination.ts'
+import type { SharedRedis } from './coordination/redis.ts'
+import type { VariantKey } from './core/ids.ts'
 import { ORIGINAL_FORMATS } from './core/image.ts'
 import { createAssetUrls } from './delivery/asset-urls.ts'
 import type { Delivery } from './delivery/delivery.ts'
@@ -44,6 +46,10 @@ export interface Engines {
   readonly analytics: Analytics | undefined
   readonly locker: Locker
   readonly notices: ChangeNotices
+  readonly leases: RenderLeases
+  /** Resolves when other instances can find what is being stored under the key. */
+  readonly reachable: (key: VariantKey) => Promise<void>
+  readonly redis: SharedRedis | undefined
 }
 
 export interface ApiParts {
@@ -146,10 +152,11 @@ const ingestStats = ({ stats }: IngestRoutes) => [
   { area: 'commits', read: () => ({ ...stats.commits }) },
 ]
 
-const statsOf = ({ delivery, engines: { pool, blobs, variants, analytics } }: ApiParts) => [
+const statsOf = ({ delivery, engines: { pool, blobs, variants, analytics, redis } }: ApiParts) => [
   { area: 'delivery', read: delivery.stats },
   { area: 'renderers', read: () => ({ ...pool.stats }) },
   { area: 'variants', read: () => ({ ...variants.stats }) },
   ...blobs.stats,
+  ...(redis ? [{ area: 'redis', read: redis.stats }] : []),
   ...(analytics ? [{ area: 'analytics', read: () => ({ ...analytics.stats }) }] : []),
 ]

@@ -10,10 +10,12 @@ export interface CheckedEngines {
   readonly blobs: Pick<Blobs, 'check'>
   readonly pool: Pick<RendererPool, 'stats' | 'warm'>
   readonly analytics: Pick<Analytics, 'health'> | undefined
+  /** What origins share; it says `degraded` at the worst. */
+  readonly redis?: { health(): EngineHealth } | undefined
 }
 
 /** @returns a check for each engine; what they throw means `down`. */
-export const createHealthChecks = ({ metadata, blobs, pool, analytics }: CheckedEngines): HealthChecks => ({
+export const createHealthChecks = ({ metadata, blobs, pool, analytics, redis }: CheckedEngines): HealthChecks => ({
   metadata: async () => {
     const fault = metadata.fault()
     if (fault !== undefined) return { state: 'down', detail: fault }
@@ -22,6 +24,7 @@ export const createHealthChecks = ({ metadata, blobs, pool, analytics }: Checked
   },
   blobs: () => blobs.check(),
   renderers: () => renderersHealth(pool),
+  ...(redis && { redis: () => redis.health() }),
   ...(analytics && { analytics: () => analyticsHealth(analytics) }),
 })
 

@@ -9,10 +9,12 @@ import { LADDER, NEGOTIATION } from '../config/ladder.ts'
 import { PRESETS } from '../config/presets.ts'
 import { type Analytics, createAnalytics } from './analytics/analytics.ts'
 import { composeApi, type Engines } from './compose-api.ts'
-import { openBlobs } from './compose-blobs.ts'
-import { createInProcessLocker, createInProcessNotices } from './coordination/in-process.ts'
+import { type Blobs, openBlobs } from './compose-blobs.ts'
+import { createInProcessLeases, createInProcessLocker, createInProcessNotices } from './coordination/in-process.ts'
+import type { SharedRedis } from './coordination/redis.ts'
 import { AppError } from './core/errors.ts'
 import { createDelivery, type Delivery } from './delivery/delivery.ts'
+import { createSharedTier, purgingNotices } from './delivery/shared-tier.ts'
 import { createSigningKeys, type SigningKeys } from './delivery/signature.ts'
 import { parsePresets } from './delivery/transform.ts'
 import type { Secrets } from './first-start.ts'
@@ -66,15 +68,44 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
     }),
   )
   const analytics = config.ORIEL_ANALYTICS === 'on' ? opened.use(await openAnalytics(config, log)) : undefined
+  const redis =
+    config.ORIEL_REDIS === undefined ? undefined : opened.use(await openSharedRedis(config.ORIEL_REDIS, log))
   return {
     metadata,
     blobs,
     originals: blobs.originals,
-    variants: blobs.variants,
     pool,
     analytics,
     locker: createInProcessLocker(),
-    notices: createInProcessNotices(),
+    ...shareVariants(blobs.variants, redis),
+  }
+}
+
+/** Loaded only here: an embedded origin needs no client. */
+const openSharedRedis = async (url: string, log: Logger): Promise<SharedRedis> => {
+  const { openRedis } = await import('./coordination/redis.ts')
+  return openRedis({ url, onFault: (what) => log.warn({ fault: what }, 'Redis fails; serving without it') })
+}
+
+type VariantEngines = Pick<Engines, 'variants' | 'notices' | 'leases' | 'reachable' | 'redis'>
+
+/** Variants, and what instances have to say to each other about them: over Redis, or nothing at all. */
+const shareVariants = (store: Blobs['variants'], redis: SharedRedis | undefined): VariantEngines => {
+  if (!redis)
+    return {
+      variants: store,
+      notices: createInProcessNotices(),
+      leases: createInProcessLeases(),
+      reachable: async () => {},
+      redis,
+    }
+  const tier = createSharedTier(store, redis.cache)
+  return {
+    variants: tier,
+    notices: purgingNotices(redis.notices, redis.cache),
+    leases: redis.leases,
+    reachable: tier.reachable,
+    redis,
   }
 }
 
@@ -99,6 +130,8 @@ const openDelivery = (config: Config, engines: Engines, keys: SigningKeys, log: 
       notices: engines.notices,
       originals: engines.originals,
       variants: engines.variants,
+      leases: engines.leases,
+      reachable: engines.reachable,
       renderer: engines.pool,
       recorder: engines.analytics?.recorder ?? NO_RECORDER,
       onError: (error, requestId, url) =>
@@ -111,6 +144,7 @@ const openDelivery = (config: Config, engines: Engines, keys: SigningKeys, log: 
       negotiation: NEGOTIATION,
       ladder: LADDER,
       memoryBytes: config.ORIEL_MEMORY_CACHE,
+      renderDeadlineMs: config.ORIEL_RENDER_DEADLINE_MS,
       trustProxy: config.ORIEL_TRUST_PROXY === '1',
     },
   )

@@ -76,6 +76,9 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_copies_used',
   'oriel_analytics_spool_bytes',
   'oriel_analytics_spool_segments',
+  'oriel_redis_live',
+  'oriel_redis_in_flight',
+  'oriel_redis_notice_unsaid',
   'oriel_uploads_running',
   'oriel_uploads_bytes_in_flight',
 ])

@@ -30,7 +30,12 @@ const RANK: Readonly<Record<string, number>> = {
 }
 
 /** Files that are drivers: only their own folder and the composition root may name them. */
-const DRIVERS = [/^blobs\/(disk|s3)-/, /^metadata\/(sqlite|folder-lock)/, /^coordination\/in-process/, /^imaging\/pool/]
+const DRIVERS = [
+  /^blobs\/(disk|s3)-/,
+  /^metadata\/(sqlite|folder-lock)/,
+  /^coordination\/(in-process|redis)/,
+  /^imaging\/pool/,
+]
 
 /** Rank 3 areas may use each other's ports: types that say what one needs of the other. */
 const PORT = /-port\.ts$/
@@ -79,6 +84,8 @@ describe('architecture', () => {
     ['chdb', /^src\/analytics\//],
     ['@aws-sdk/client-s3', /^src\/blobs\/s3-/],
     ['@aws-sdk/lib-storage', /^src\/blobs\/s3-/],
+    ['ioredis', /^src\/coordination\//],
+    ['rate-limiter-flexible', /^src\/coordination\//],
     ['prom-client', /^src\/(telemetry\.ts|http\/ops\.ts)/],
   ] as const)('only its own area knows %s', ([library, allowed]) => {
     const users = files.filter((file) => readFileSync(join(ROOT, file), 'utf8').includes(`from '${library}'`))

@@ -1,6 +1,6 @@
 /** Leases and change notices for one process: queues and callbacks in memory. */
-import type { Digest } from '../core/ids.ts'
-import type { ChangeNotices, Lease, Locker } from './coordination.ts'
+import type { ChangeNotices, Lease, Locker, Receipt, RenderLeases } from './coordination.ts'
+import { createSubscribers } from './subscribers.ts'
 
 /** First come, first served per name. A freed name is handed over, so that a newcomer cannot slip in before those who wait. */
 export const createInProcessLocker = (): Locker => {
@@ -60,24 +60,26 @@ const takeTurn = (queue: Set<() => void>, signal: AbortSignal): Promise<void> =>
 
 /** Subscribers are told one after the other, before `publish` resolves. One that throws hinders no other; then `publish` rejects. */
 export const createInProcessNotices = (): ChangeNotices => {
-  const listeners = new Set<(digest: Digest) => void>()
+  const subscribers = createSubscribers()
   return {
     publish: async (digest) => {
-      const faults: unknown[] = []
-      for (const listener of listeners) {
-        try {
-          listener(digest)
-        } catch (error) {
-          faults.push(error)
-        }
-      }
-      if (faults.length > 0) throw new AggregateError(faults, `a subscriber failed on the change of ${digest}`)
+      subscribers.tell(digest)
+      return NOBODY_ELSE
     },
-    subscribe: (listener) => {
-      // Wrapped, so that one function subscribed twice is two subscriptions.
-      const own = (digest: Digest) => listener(digest)
-      listeners.add(own)
-      return () => void listeners.delete(own)
+    subscribe: subscribers.subscribe,
+    live: () => true,
+  }
+}
+
+const NOBODY_ELSE: Receipt = { instances: 0, confirmed: 0, tiers: {} }
+
+/** Single flight collapses within a process, so here everybody who asks may render. */
+export const createInProcessLeases = (): RenderLeases => {
+  let token = 0
+  return {
+    claim: async () => {
+      token += 1
+      return { kind: 'granted', lease: { token, finish: async () => {} }, renderedBefore: false }
     },
   }
 }

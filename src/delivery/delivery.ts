@@ -1,9 +1,9 @@
 /** Delivery put together over its ports: the read path as one thing with a life. */
 import type { DeliveryRecorder } from '../analytics/recorder-port.ts'
 import type { OriginalStore, VariantStore } from '../blobs/store.ts'
-import type { ChangeNotices } from '../coordination/coordination.ts'
+import type { ChangeNotices, RenderLeases } from '../coordination/coordination.ts'
 import type { DeliverySubject } from '../core/asset.ts'
-import type { Digest } from '../core/ids.ts'
+import type { Digest, VariantKey } from '../core/ids.ts'
 import type { Renderer } from '../imaging/renderer-port.ts'
 import { createClassify } from './classify.ts'
 import { createDeliver } from './deliver.ts'
@@ -14,6 +14,7 @@ import { createObtain } from './obtain.ts'
 import { createOccurrences } from './occurrence.ts'
 import { planVariant } from './plan.ts'
 import { assertWidthGranted } from './policy.ts'
+import { createRenderOnce } from './render-once.ts'
 import { createParseRoute, type RouteTables, type VariantRoute } from './route.ts'
 import { createStrangerBudget } from './stranger-budget.ts'
 import { createSubjects } from './subjects.ts'
@@ -25,6 +26,9 @@ export interface DeliveryPorts {
   readonly notices: ChangeNotices
   readonly originals: Pick<OriginalStore, 'open' | 'read'>
   readonly variants: VariantStore
+  readonly leases: RenderLeases
+  /** Resolves when other instances can find what is being put under the key; at once where there are none. */
+  readonly reachable: (key: VariantKey) => Promise<void>
   readonly renderer: Renderer
   readonly recorder: DeliveryRecorder
   readonly onError: (error: unknown, requestId: string, url: string) => void
@@ -36,6 +40,8 @@ export interface DeliveryOptions extends RouteTables {
   /** Sizes that an unsigned URL may have, ascending, in pixels. */
   readonly ladder: readonly number[]
   readonly memoryBytes: number
+  /** A renderer's deadline: so long another instance's render is waited for. */
+  readonly renderDeadlineMs: number
   readonly trustProxy: boolean
 }
 
@@ -50,7 +56,9 @@ export const createDelivery = (ports: DeliveryPorts, options: DeliveryOptions): 
   const tiers = createTiers(ports.variants, { memoryBytes: options.memoryBytes, onFault: ports.onFault })
   const classify = createClassify(options.negotiation)
   const occurrences = createOccurrences(options.trustProxy)
-  const obtain = createObtain({ tiers, originals, renderer: ports.renderer })
+  const { leases, reachable, renderer } = ports
+  const once = createRenderOnce({ leases, reachable, maxWaitMs: options.renderDeadlineMs })
+  const obtain = createObtain({ tiers, originals, renderer, once })
   const plan = planWith(options.ladder)
   const deliver = createDeliver({ subjects, classify, plan, obtain, strangers: createStrangerBudget() })
   const { handle, stats } = createDeliveryHandler({

@@ -12,6 +12,7 @@ import type { VariantKey } from '../core/ids.ts'
 import type { RenderPlan } from '../core/render-plan.ts'
 import { NO_RENDER, type RenderTiming, type Variant } from '../core/variant.ts'
 import type { Renderer } from '../imaging/renderer-port.ts'
+import type { RenderOnce } from './render-once.ts'
 import { createSingleFlight } from './singleflight.ts'
 import type { Kept, VariantTiers } from './tiers.ts'
 
@@ -37,6 +38,7 @@ export interface ObtainPorts {
   readonly tiers: Pick<VariantTiers, 'peek' | 'find' | 'put' | 'keeps'>
   readonly originals: Pick<OriginalStore, 'open'>
   readonly renderer: Renderer
+  readonly once: RenderOnce
 }
 
 /** A picture that cannot be decoded is not tried again for a minute: a hostile file costs one render a minute and size. */
@@ -44,7 +46,7 @@ const REFUSAL_TTL_MS = 60_000
 const MAX_REFUSALS = 10_000
 
 /** @returns a function that throws AppError `undecodable`, `busy` or `bad-request` as `Renderer.render` does. */
-export const createObtain = ({ tiers, originals, renderer }: ObtainPorts) => {
+export const createObtain = ({ tiers, originals, renderer, once }: ObtainPorts) => {
   const flights = createSingleFlight<VariantKey, Omit<Obtained, 'collapsed'>>()
   const refusals = new LRUCache<VariantKey, AppError>({ max: MAX_REFUSALS, ttl: REFUSAL_TTL_MS })
 
@@ -69,10 +71,12 @@ export const createObtain = ({ tiers, originals, renderer }: ObtainPorts) => {
       return { variant: near, tier: 'memory', timing: NO_RENDER, kept: tiers.keeps(wanted.key), collapsed: false }
     const refused = refusals.get(wanted.key)
     if (refused) throw refused
-    const flight = async (flightSignal: AbortSignal): Promise<Omit<Obtained, 'collapsed'>> => {
+    const look = async (): Promise<Omit<Obtained, 'collapsed'> | undefined> => {
       const found = await tiers.find(wanted.key)
-      return found ? { ...found, timing: NO_RENDER, kept: tiers.keeps(wanted.key) } : render(wanted, flightSignal)
+      return found && { ...found, timing: NO_RENDER, kept: tiers.keeps(wanted.key) }
     }
+    const flight = async (flightSignal: AbortSignal): Promise<Omit<Obtained, 'collapsed'>> =>
+      (await look()) ?? once(wanted.key, () => render(wanted, flightSignal), look, flightSignal)
     const { value, joined } = await flights.run(wanted.key, flight, signal)
     return { ...value, collapsed: joined }
   }

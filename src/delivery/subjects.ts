@@ -18,7 +18,7 @@ export interface KnownSubject {
 export interface Subjects extends Disposable {
   /** Without I/O; undefined when not remembered. */
   peek(digest: Digest): KnownSubject | undefined
-  /** Remembered or read; always current when it resolves. */
+  /** Remembered or read; current when it resolves, unless notices may be missed: then it was true when it was read. */
   find(digest: Digest): Promise<KnownSubject>
   readonly size: number
 }
@@ -39,10 +39,15 @@ export const createSubjects = (
   })
   const reading = new Map<Digest, Promise<KnownSubject>>()
 
-  const unsubscribe = notices.subscribe((digest) => {
+  const unsubscribe = notices.subscribe((changed) => {
     // A read that is under way may have seen the rows before the change: whoever waits for it must read again.
-    reading.delete(digest)
-    known.delete(digest)
+    if (changed === 'all') {
+      reading.clear()
+      known.clear()
+    } else {
+      reading.delete(changed)
+      known.delete(changed)
+    }
   })
 
   const load = (digest: Digest): Promise<KnownSubject> => {
@@ -65,9 +70,11 @@ export const createSubjects = (
   }
 
   return {
-    peek: (digest) => known.get(digest),
+    peek: (digest) => (notices.live() ? known.get(digest) : undefined),
     async find(digest) {
       for (;;) {
+        // Not told of changes, we remember nothing: each asks the rows, and again before it sends.
+        if (!notices.live()) return { subject: await read(digest), current: false }
         const entry = known.get(digest) ?? (await (reading.get(digest) ?? load(digest)))
         if (entry.current) return entry
       }

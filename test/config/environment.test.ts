@@ -15,7 +15,7 @@ describe('configuration', () => {
       PORT: 'x',
       ORIEL_MAX_UPLOAD: '5X',
       ORIEL_TYPO: '1',
-      ORIEL_REDIS: 'redis://x',
+      ORIEL_REDIS: 'http://:hunter2@x',
       ORIEL_ADMIN_KEY: 'short',
     }
     expect(() => readConfig(faulty)).toThrow(
@@ -32,6 +32,18 @@ describe('configuration', () => {
       expect.objectContaining({ message: expect.not.stringContaining('hunter2') }),
     )
   })
+
+  it.for(['redis://h', 'rediss://u:p%40ss@h:6380/3', 'redis://[::1]:6379/'])('takes %s for Redis', (address) => {
+    expect(readConfig({ ORIEL_REDIS: address }).ORIEL_REDIS).toBe(address)
+  })
+
+  it.for(['redis://', 'h:6379', 'redis://:hunter2@h:x', 'redis://:hunter2@h/name', 'redis://:hunter2@h/0?db=1'])(
+    'refuses %s for Redis, naming the variable and not the password',
+    (address) => {
+      const message = expect.stringMatching(/^(?=[\s\S]*ORIEL_REDIS: )(?![\s\S]*hunter2)/)
+      expect(() => readConfig({ ORIEL_REDIS: address })).toThrow(expect.objectContaining({ message }))
+    },
+  )
 
   it.for([
     ['1024', 1024],

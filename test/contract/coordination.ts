@@ -1,8 +1,8 @@
-/** What every Locker and ChangeNotices must do, whatever they are made of. */
+/** What every driver of the coordination ports must do, whatever it is made of. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { ChangeNotices, Locker } from '../../src/coordination/coordination.ts'
-import { parseDigest } from '../../src/core/ids.ts'
+import type { ChangeNotices, Locker, RateLimits, RateRule, RenderLeases } from '../../src/coordination/coordination.ts'
+import { parseDigest, variantKey } from '../../src/core/ids.ts'
 
 const never = new AbortController().signal
 
@@ -61,12 +61,12 @@ export const lockerContract = (name: string, create: () => Locker) =>
     })
   })
 
-export const noticesContract = (name: string, create: () => ChangeNotices) =>
+export const noticesContract = (name: string, create: () => ChangeNotices | Promise<ChangeNotices>) =>
   describe(`ChangeNotices contract: ${name}`, () => {
     const digest = parseDigest('a'.repeat(64))
 
     it('has told every subscriber when publish resolves, until each unsubscribes', async () => {
-      const notices = create()
+      const notices = await create()
       const heard: string[] = []
       const stop = notices.subscribe((of) => heard.push(`1 ${of}`))
       notices.subscribe((of) => heard.push(`2 ${of}`))
@@ -77,9 +77,9 @@ export const noticesContract = (name: string, create: () => ChangeNotices) =>
     })
 
     it('tells the others when one subscriber throws, and then says so', async () => {
-      const notices = create()
+      const notices = await create()
       let heard = 0
-      notices.subscribe(() => {
+      const stop = notices.subscribe(() => {
         throw new Error('broken')
       })
       notices.subscribe(() => {
@@ -87,5 +87,84 @@ export const noticesContract = (name: string, create: () => ChangeNotices) =>
       })
       await expect(notices.publish(digest)).rejects.toThrow(digest)
       expect(heard).toBe(1)
+      stop()
+    })
+
+    it('is live, and says that all there are have confirmed', async () => {
+      const notices = await create()
+      expect(notices.live()).toBe(true)
+      const { instances, confirmed, tiers } = await notices.publish(digest)
+      expect(confirmed).toBe(instances)
+      expect(Object.values(tiers)).not.toContain('unreachable')
     })
   })
+
+export const renderLeasesContract = (name: string, create: () => RenderLeases | Promise<RenderLeases>) =>
+  describe(`RenderLeases contract: ${name}`, () => {
+    it('grants a key that nobody renders, each time with a higher token, whatever came of the last', async () => {
+      const leases = await create()
+      const tokens: number[] = []
+      for (const kind of ['stored', 'failed', 'stored', 'failed'] as const) {
+        const claim = await leases.claim(keyOf('one'))
+        if (claim.kind !== 'granted') throw new Error(`not granted but ${claim.kind}`)
+        tokens.push(claim.lease.token)
+        await claim.lease.finish({ kind })
+        await claim.lease.finish({ kind })
+      }
+      expect(tokens).toEqual([...new Set(tokens)].sort((a, b) => a - b))
+    })
+
+    it('keeps keys apart', async () => {
+      const leases = await create()
+      const claims = await Promise.all([leases.claim(keyOf('two')), leases.claim(keyOf('three'))])
+      expect(claims.map((claim) => claim.kind)).toEqual(['granted', 'granted'])
+    })
+  })
+
+export const limitsContract = (
+  name: string,
+  create: (rules: Readonly<Record<'small' | 'slow', RateRule>>) => RateLimits<'small' | 'slow'>,
+) =>
+  describe(`RateLimits contract: ${name}`, () => {
+    const rules = {
+      small: { capacity: 3, fullAfterSeconds: 3_600 },
+      slow: { capacity: 2, fullAfterSeconds: 1 },
+    } as const
+
+    it('allows what the bucket holds and refuses the rest, taking nothing then', async () => {
+      const limits = create(rules)
+      const verdicts = []
+      for (const cost of [2, 2, 1, 1]) verdicts.push(await limits.take('small', 'a', cost))
+      expect(verdicts.map(({ allowed, remaining }) => [allowed, remaining])).toEqual([
+        [true, 1],
+        [false, 1],
+        [true, 0],
+        [false, 0],
+      ])
+      // A third of an hour for one token; the whole of it until all three are back.
+      expect(verdicts[3]?.resetSeconds).toBeGreaterThan(1_100)
+      expect(verdicts[3]?.resetSeconds).toBeLessThanOrEqual(1_200)
+      expect(verdicts[2]?.resetSeconds).toBeLessThanOrEqual(3_600)
+    })
+
+    it('counts each key and each rule by itself', async () => {
+      const limits = create(rules)
+      await limits.take('small', 'b', 3)
+      expect((await limits.take('small', 'c', 3)).allowed).toBe(true)
+      expect((await limits.take('slow', 'b', 2)).allowed).toBe(true)
+    })
+
+    it('fills again', async () => {
+      const limits = create(rules)
+      expect((await limits.take('slow', 'd', 2)).allowed).toBe(true)
+      while (!(await limits.take('slow', 'd', 1)).allowed) await sleep(50)
+    })
+
+    it('never allows more than it holds to many at once', async () => {
+      const limits = create(rules)
+      const verdicts = await Promise.all(Array.from({ length: 50 }, () => limits.take('small', 'e', 1)))
+      expect(verdicts.filter(({ allowed }) => allowed)).toHaveLength(3)
+    })
+  })
+
+const keyOf = (name: string) => variantKey(parseDigest('b'.repeat(64)), name)

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { createInProcessLeases } from '../../src/coordination/in-process.ts'
 import { AppError } from '../../src/core/errors.ts'
 import type { RenderPlan } from '../../src/core/render-plan.ts'
 import { createObtain, type ObtainPorts } from '../../src/delivery/obtain.ts'
+import { createRenderOnce } from '../../src/delivery/render-once.ts'
 import { createTiers } from '../../src/delivery/tiers.ts'
 import type { Renderer } from '../../src/imaging/renderer-port.ts'
 import { key, subjectOf, variantOf } from './picture.ts'
@@ -33,7 +35,12 @@ const emptyStore = {
 }
 
 const build = (render: Renderer['render'], memoryBytes = 1_000_000) =>
-  createObtain({ tiers: createTiers(emptyStore, { memoryBytes, onFault: () => {} }), originals, renderer: { render } })
+  createObtain({
+    tiers: createTiers(emptyStore, { memoryBytes, onFault: () => {} }),
+    originals,
+    renderer: { render },
+    once: createRenderOnce({ leases: createInProcessLeases(), reachable: async () => {}, maxWaitMs: 1_000 }),
+  })
 
 const wanted = { subject: subjectOf('public'), key, plan, admit: () => {} }
 const rendered = { ...variantOf('pixels'), timing: { queueMs: 1, renderMs: 2 } }

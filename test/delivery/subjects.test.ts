@@ -5,15 +5,31 @@ import { admit } from '../../src/delivery/admission.ts'
 import { createSubjects } from '../../src/delivery/subjects.ts'
 import { digest, subjectOf } from './picture.ts'
 
+/** Notices whose connection the test can cut. */
 const noticeBoard = () => {
-  const listeners = new Set<(digest: Digest) => void>()
+  const listeners = new Set<(changed: Digest | 'all') => void>()
+  const tell = (changed: Digest | 'all') => {
+    for (const listener of listeners) listener(changed)
+  }
+  let live = true
   return {
     publish: async (changed: Digest) => {
-      for (const listener of listeners) listener(changed)
+      tell(changed)
+      return { instances: 0, confirmed: 0, tiers: {} }
     },
-    subscribe: (listener: (digest: Digest) => void) => {
+    subscribe: (listener: (changed: Digest | 'all') => void) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
+    },
+    live: () => live,
+    /** As a driver does: at a loss it is no longer live when it tells, and live only after it has told again. */
+    cut: () => {
+      live = false
+      tell('all')
+    },
+    mend: () => {
+      tell('all')
+      live = true
     },
   }
 }
@@ -55,6 +71,37 @@ describe('remembered subjects', () => {
     uploaded = true
     await notices.publish(digest)
     expect((await subjects.find(digest)).subject?.access).toBe('public')
+  })
+
+  it('believes nothing it remembers while it may miss notices, and nothing from before afterwards', async () => {
+    const notices = noticeBoard()
+    let reads = 0
+    const subjects = createSubjects(async () => {
+      reads += 1
+      return subjectOf('public')
+    }, notices)
+    const before = await subjects.find(digest)
+    notices.cut()
+    expect([before.current, subjects.peek(digest), subjects.size]).toEqual([false, undefined, 0])
+    const during = [await subjects.find(digest), await subjects.find(digest)]
+    // Not current: the hot path does not take it, and a request that renders asks again before it sends.
+    expect([during.map((entry) => entry.current), reads, subjects.size]).toEqual([[false, false], 3, 0])
+    notices.mend()
+    expect((await subjects.find(digest)).current).toBe(true)
+    await subjects.find(digest)
+    expect(reads).toBe(4)
+  })
+
+  it('does not keep a read that was under way when notices were lost', async () => {
+    const notices = noticeBoard()
+    const first = Promise.withResolvers<DeliverySubject>()
+    const answers = [first.promise]
+    const subjects = createSubjects(async () => answers.shift() ?? subjectOf('private'), notices)
+    const asked = subjects.find(digest)
+    notices.cut()
+    notices.mend()
+    first.resolve(subjectOf('public'))
+    expect((await asked).subject?.access).toBe('private')
   })
 })
 
