@@ -30,6 +30,12 @@ const SANDBOX: FlatHeaders = [
 /** A year: the longest that caches honour (RFC 9111 advises no more); the URL names the content, so it never changes. */
 const YEAR_SECONDS = 365 * 24 * 60 * 60
 
+/**
+ * How long a CDN takes a public answer for fresh, in seconds: a day. The bytes never change, but what may be shown does: a purge
+ * that got lost heals when the CDN asks again, which costs a 304.
+ */
+export const EDGE_FRESH_SECONDS = 24 * 60 * 60
+
 export interface Freshness {
   /** Whether shared caches may keep it: private assets are for the holder of the signed URL only. */
   readonly shared: boolean
