@@ -943,10 +943,12 @@ sub vcl_recv {
 
     # One ban hides everything of a hash. The key is varnishd's environment variable; without it nobody can.
     if (req.url ~ "^/purge/") {
-        if (req.method != "PUT" || req.url !~ "^/purge/[0-9a-f]{64}$") { return (synth(404)); }
+        if (req.method !~ "^(PUT|DELETE)$" || req.url !~ "^/purge/[0-9a-f]{64}$") { return (synth(404)); }
         if (!std.getenv("ORIEL_EDGE_PURGE_KEY") || req.http.x-oriel-purge-key != std.getenv("ORIEL_EDGE_PURGE_KEY")) {
             return (synth(404));
         }
+        # Nothing was kept, so nothing has to be taken back.
+        if (req.method == "DELETE") { return (synth(204)); }
         if (std.ban("obj.http.x-oriel-hash == " + regsub(req.url, "^/purge/", ""))) { return (synth(204)); }
         return (synth(500, std.ban_error()));
     }

@@ -1,10 +1,11 @@
 /** nginx's files: the cache, what is kept for how long, who is asked, and what purges it. Debian's nginx 1.22 takes them as they are. */
 import { EDGE_PROGRAM } from './key.ts'
 import { printNginxKey, printPinnedHeaders } from './nginx-key.ts'
-import { EDGE_FRESH_SECONDS, type NginxSettings, REFUSED_SECONDS } from './settings.ts'
+import { type NginxSettings, REFUSED_SECONDS } from './settings.ts'
 
 export const NGINX_DEFAULTS: NginxSettings = {
   listen: '8080',
+  inner: '127.0.0.1:8081',
   // Passive health: three failures within 5 s, and an origin is left alone for 5 s.
   origins: ['server 127.0.0.1:3000 max_fails=3 fail_timeout=5s;'],
   cacheFolder: '/var/cache/oriel-edge',
@@ -12,7 +13,6 @@ export const NGINX_DEFAULTS: NginxSettings = {
   logFile: '/var/log/nginx/oriel-edge.log.gz',
   pidFile: '/run/oriel-edge.pid',
   cacheSize: '10g',
-  freshSeconds: EDGE_FRESH_SECONDS,
   refusedSeconds: REFUSED_SECONDS,
 }
 
@@ -62,6 +62,10 @@ upstream oriel_images {
     include origins.conf;
     keepalive 64;
 }
+upstream oriel_inner {
+    server ${s.inner};
+    keepalive 64;
+}
 upstream oriel_api {
     zone oriel_api 256k;
     least_conn;
@@ -75,17 +79,17 @@ map $upstream_cache_status $oriel_cache_status {
     MISS "oriel-edge; fwd=uri-miss";
     EXPIRED "oriel-edge; fwd=stale";
     REVALIDATED "oriel-edge; fwd=stale; fwd-status=304";
-    STALE "oriel-edge; hit; detail=stale-if-error";
-    UPDATING "oriel-edge; hit; detail=stale-while-revalidate";
+    STALE "oriel-edge; hit; detail=stale";
+    UPDATING "oriel-edge; hit; detail=stale";
     BYPASS "oriel-edge; fwd=bypass";
     default "";
 }
 
-# What the origin wants kept out, other than refusals, which are kept for seconds.
-map "$upstream_status:$upstream_http_cache_control" $oriel_keep_out {
-    "~(?:404|410):" 0;
-    "~*(?:private|no-store)" 1;
-    default 0;
+# RFC 9213: what is said to CDNs goes before what is said to all. Refusals are kept for seconds.
+map "$upstream_status:$upstream_http_cdn_cache_control" $oriel_control {
+    "~(?:404|410):" "max-age=${s.refusedSeconds}";
+    "~:." $upstream_http_cdn_cache_control;
+    default $upstream_http_cache_control;
 }
 
 map $args $oriel_signed {
@@ -99,9 +103,32 @@ map $http_x_oriel_purge_key $oriel_may_purge {
     include purge-key*.conf;
 }
 
+# What the cache lacks it asks here, so that it is told in \`Cache-Control\`, the one header it heeds, what the origin says to CDNs.
+server {
+    listen ${s.inner};
+    server_tokens off;
+    access_log off;
+    location / {
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
+        include edge-origins.conf;
+        proxy_max_temp_file_size 0;
+        proxy_hide_header Cache-Control;
+        add_header Cache-Control $oriel_control always;
+        add_header X-Oriel-Control $upstream_http_cache_control always;
+        proxy_pass http://oriel_images;
+    }
+}
+
 server {
     listen ${s.listen};
     server_tokens off;
+    # Hot files stay open. What is missing is looked for each time, so that a purge holds at once; what is there, every two seconds,
+    # so that a picture shown again is kept again that soon; a file of the cache that was replaced is known by its inode.
+    open_file_cache max=4096 inactive=60s;
+    open_file_cache_valid 2s;
+    open_file_cache_errors off;
     # Uploads: the origin knows its own limits, and is sent the bytes as they come.
     client_max_body_size 0;
 
@@ -119,12 +146,9 @@ server {
         slice 1m;
         proxy_set_header Range $slice_range;
         proxy_cache_key "$request_uri $slice_range";
-        proxy_ignore_headers Cache-Control Expires Vary Set-Cookie X-Accel-Expires;
-        proxy_cache_valid 200 206 ${s.freshSeconds}s;
-        proxy_cache_valid 404 410 ${s.refusedSeconds}s;
         proxy_cache_lock on;
         include edge-stale.conf;
-        proxy_pass http://oriel_images;
+        proxy_pass http://oriel_inner;
     }
 
     # Facts, for as long as the origin says.
@@ -133,9 +157,8 @@ server {
         include edge-purge.conf;
         include edge-cache.conf;
         proxy_cache_key "$request_uri";
-        proxy_cache_valid 404 410 ${s.refusedSeconds}s;
         include edge-stale.conf;
-        proxy_pass http://oriel_images;
+        proxy_pass http://oriel_inner;
     }
 
     # Variants.
@@ -144,15 +167,12 @@ server {
         include edge-purge.conf;
         include edge-cache.conf;
         proxy_cache_key "$request_uri $oriel_key";
-        proxy_ignore_headers Cache-Control Expires Vary Set-Cookie X-Accel-Expires;
-        proxy_cache_valid 200 ${s.freshSeconds}s;
-        proxy_cache_valid 404 410 ${s.refusedSeconds}s;
         proxy_cache_lock on;
         # As long as a render may take; who waited longer is passed on.
         proxy_cache_lock_timeout 30s;
         proxy_cache_lock_age 30s;
         include edge-stale.conf;
-        proxy_pass http://oriel_images;
+        proxy_pass http://oriel_inner;
     }
 
     # Signed URLs: for as long as the origin says, which is no longer than the signature lives, never stale, and private answers
@@ -161,8 +181,7 @@ server {
         include edge-purge.conf;
         include edge-cache.conf;
         proxy_cache_key "$request_uri $oriel_key";
-        proxy_ignore_headers Vary;
-        proxy_pass http://oriel_images;
+        proxy_pass http://oriel_inner;
     }
     location @whole {
         include edge-proxy.conf;
@@ -171,15 +190,16 @@ server {
         proxy_pass http://oriel_images;
     }
 
-    # One empty file for each purged hash, on every path to its picture looked for before the cache is. Its writer: the origin, with the key.
+    # One empty file for each purged hash, on every path to its picture looked for before the cache is. The origins make it, and
+    # take it away when the picture is shown again: what the cache kept of it is as good as it was.
     location ~ "^/purge/${HASH}$" {
         if ($oriel_may_purge = 0) { return 404; }
         access_log off;
         client_max_body_size 1k;
         alias ${s.bodyFolder}/gone/$oriel_shard/$oriel_hash;
-        dav_methods PUT;
+        dav_methods PUT DELETE;
         create_full_put_path on;
-        limit_except PUT { deny all; }
+        limit_except PUT DELETE { deny all; }
     }
 
     # For operators on this machine.
@@ -209,25 +229,35 @@ proxy_set_header Host $http_host;
 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
 proxy_set_header X-Forwarded-Proto $scheme;
 proxy_set_header X-Forwarded-Host $http_host;
+include edge-origins.conf;
+# Passed on as the key was read from them: of a header that is sent twice, nginx sees the first.
+${printPinnedHeaders(EDGE_PROGRAM)}`
+
+const ORIGINS = `${GENERATED}
 proxy_connect_timeout 2s;
 # Another origin is asked when one is down or busy, unless the request may already have changed something.
 proxy_next_upstream error timeout http_502 http_503 http_504;
 proxy_next_upstream_tries 3;
-# Passed on as the key was read from them: of a header that is sent twice, nginx sees the first.
-${printPinnedHeaders(EDGE_PROGRAM)}`
+`
 
 const cacheConf = (s: NginxSettings): string => `${GENERATED}
 include edge-proxy.conf;
 proxy_cache oriel;
 proxy_cache_bypass $oriel_pass $oriel_gone;
-proxy_no_cache $oriel_pass $oriel_gone $oriel_keep_out;
+proxy_no_cache $oriel_pass $oriel_gone;
+# The key stands for what Vary names.
+proxy_ignore_headers Vary;
+# Browsers are told what the origin said to them.
+proxy_hide_header Cache-Control;
+proxy_hide_header X-Oriel-Control;
+add_header Cache-Control $upstream_http_x_oriel_control always;
 add_header Cache-Status $oriel_cache_status always;
 access_log ${s.logFile} oriel_events gzip=1 buffer=64k flush=5s;
 `
 
 const STALE = `${GENERATED}
-# RFC 5861: stale-while-revalidate and stale-if-error, for what nobody had to sign for.
-proxy_cache_use_stale updating error timeout invalid_header http_500 http_502 http_503 http_504;
+# RFC 5861: stale while it is asked again, where the answer allowed that (a refusal does not); stale while no origin answers.
+proxy_cache_use_stale error timeout invalid_header http_500 http_502 http_503 http_504;
 proxy_cache_background_update on;
 proxy_cache_revalidate on;
 `
@@ -241,6 +271,9 @@ const mainConf = (s: NginxSettings): string => `${GENERATED}
 # The whole of a small edge: \`nginx -c "$PWD/nginx/nginx.conf"\`. Beside other sites, include edge-key.conf and edge.conf in \`http\` instead.
 user www-data;
 worker_processes auto;
+# The key's patterns run compiled.
+pcre_jit on;
+worker_rlimit_nofile 16384;
 error_log stderr warn;
 pid ${s.pidFile};
 events { worker_connections 4096; }
@@ -260,6 +293,7 @@ export const renderNginx = (settings: NginxSettings = NGINX_DEFAULTS): Readonly<
   'edge-key.conf': `${GENERATED}\n${printNginxKey(EDGE_PROGRAM)}`,
   'edge.conf': edgeConf(settings),
   'edge-proxy.conf': PROXY,
+  'edge-origins.conf': ORIGINS,
   'edge-cache.conf': cacheConf(settings),
   'edge-stale.conf': STALE,
   'edge-purge.conf': purgeConf(settings),

@@ -11,6 +11,8 @@ export const REFUSED_SECONDS = 5
 
 export interface NginxSettings {
   readonly listen: string
+  /** Where the cache asks for what it lacks: on this machine, for nobody else. */
+  readonly inner: string
   /** A whole `server` line of an upstream each. */
   readonly origins: readonly string[]
   readonly cacheFolder: string
@@ -20,6 +22,5 @@ export interface NginxSettings {
   readonly pidFile: string
   /** As nginx writes sizes. */
   readonly cacheSize: string
-  readonly freshSeconds: number
   readonly refusedSeconds: number
 }

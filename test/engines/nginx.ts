@@ -38,16 +38,24 @@ export interface NginxOptions extends Partial<NginxSettings> {
   /** More text for the `http` block, such as a server that tells what it made of a request. */
   readonly extra?: string
   readonly withoutKey?: boolean
+  /** Else a free one. */
+  readonly port?: number
 }
 
-export const startNginx = async ({ extra = '', withoutKey = false, ...settings }: NginxOptions): Promise<Edge> => {
+export const startNginx = async ({
+  extra = '',
+  withoutKey = false,
+  port: given,
+  ...settings
+}: NginxOptions): Promise<Edge> => {
   const folder = await mkdtemp(join(tmpdir(), 'oriel-nginx-'))
   // Its workers are another user's, if we are root.
   await chmod(folder, 0o755)
-  const port = await freePort()
+  const port = given ?? (await freePort())
   const files = renderNginx({
     ...NGINX_DEFAULTS,
     listen: `127.0.0.1:${port}`,
+    inner: `127.0.0.1:${await freePort()}`,
     cacheFolder: join(folder, 'cache'),
     bodyFolder: join(folder, 'state'),
     logFile: join(folder, 'events.log.gz'),
@@ -90,11 +98,11 @@ export const stopped = async (child: ChildProcess): Promise<void> => {
 
 const TRIES = 400
 
-/** Resolves when something answers HTTP on the port. */
+/** Resolves when the edge answers what it answers without asking an origin. */
 export const answers = async (port: number, child: ChildProcess, errors: () => string): Promise<void> => {
   for (let tries = 0; tries < TRIES; tries++) {
     if (child.exitCode !== null) throw new Error(`it exited with ${child.exitCode}:\n${errors()}`)
-    const response = await fetch(`http://127.0.0.1:${port}/purge/`).catch(() => undefined)
+    const response = await fetch(`http://127.0.0.1:${port}/purge/${'0'.repeat(64)}`).catch(() => undefined)
     if (response) {
       await response.arrayBuffer()
       return
