@@ -97,10 +97,14 @@ describe('what an edge is told', () => {
     for (let seed = 0; seed < 20; seed++) {
       let hidden = false
       let told = 'nothing'
-      const server = createServer(async (request, response) => {
-        await sleep((seed * 7) % 5)
-        told = request.method ?? ''
-        response.writeHead(204).end()
+      const server = createServer((request, response) => {
+        setTimeout(
+          () => {
+            told = request.method ?? ''
+            response.writeHead(204).end()
+          },
+          (seed * 7) % 5,
+        )
       })
       await once(server.listen(0, '127.0.0.1'), 'listening')
       const { port } = server.address() as AddressInfo
