@@ -53,6 +53,11 @@ const redisAddress = z.string().refine(
   { error: 'an address such as redis://user:password@host:6379/0, or rediss:// for TLS' },
 )
 
+const purgeAddresses = z
+  .string()
+  .transform((text) => text.split(',').map((address) => address.trim()))
+  .pipe(z.array(z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''))))
+
 /** Shortest secret accepted from the environment: 16 characters, so that none can be guessed on the wire in a lifetime. */
 const MIN_SECRET_CHARS = 16
 
@@ -94,6 +99,15 @@ const VARIABLES = z.strictObject({
   ORIEL_TRUST_PROXY: choice(['0', '1'], '0').describe(
     '1: believe the last X-Forwarded-For entry (you run a proxy in front)',
   ),
+  ORIEL_EDGE_PURGE: purgeAddresses
+    .optional()
+    .describe('addresses of edges that are told of hidden pictures, comma-separated, such as http://edge1:8080/purge'),
+  ORIEL_EDGE_PURGE_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'printable characters without spaces')
+    .min(MIN_SECRET_CHARS, `${MIN_SECRET_CHARS} characters or more`)
+    .optional()
+    .describe('what the edges know an origin by; goes with ORIEL_EDGE_PURGE'),
   ORIEL_DEFAULT_VISIBILITY: choice(['public', 'private'], 'public').describe('of an upload that does not say'),
 
   ORIEL_MAX_UPLOAD: bytes(100 * MIB).describe('largest single-shot upload'),
@@ -143,11 +157,18 @@ export const readConfig = (env: Readonly<Record<string, string | undefined>>): C
     Object.entries(env).filter(([name, value]) => value && (name in VARIABLES.shape || name.startsWith('ORIEL_'))),
   )
   const parsed = VARIABLES.safeParse(ours)
-  if (parsed.success) return Object.freeze(parsed.data)
-  const faults = parsed.error.issues.flatMap((issue) =>
+  const faults = parsed.success ? keyless(parsed.data) : namedFaults(parsed.error.issues)
+  if (parsed.success && faults.length === 0) return Object.freeze(parsed.data)
+  throw new Error(`invalid configuration\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
+}
+
+/** An edge that anybody could tell to forget would be of no use. */
+const keyless = ({ ORIEL_EDGE_PURGE, ORIEL_EDGE_PURGE_KEY }: Config): readonly string[] =>
+  ORIEL_EDGE_PURGE && !ORIEL_EDGE_PURGE_KEY ? ['ORIEL_EDGE_PURGE_KEY: needed with ORIEL_EDGE_PURGE'] : []
+
+const namedFaults = (issues: z.core.$ZodIssue[]): readonly string[] =>
+  issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
       ? issue.keys.map((name) => `${name}: no such variable`)
       : [`${issue.path.join('.')}: ${issue.message}`],
   )
-  throw new Error(`invalid configuration\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
-}

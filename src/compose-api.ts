@@ -9,6 +9,7 @@ import { createApp } from './app.ts'
 import type { Blobs } from './compose-blobs.ts'
 import { createHealthChecks } from './compose-health.ts'
 import type { ChangeNotices, Locker, RenderLeases } from './coordination/coordination.ts'
+import { type EdgePurger, NO_EDGES } from './coordination/edge-purger.ts'
 import type { SharedRedis } from './coordination/redis.ts'
 import type { VariantKey } from './core/ids.ts'
 import { ORIGINAL_FORMATS } from './core/image.ts'
@@ -50,6 +51,7 @@ export interface Engines {
   /** Resolves when other instances can find what is being stored under the key. */
   readonly reachable: (key: VariantKey) => Promise<void>
   readonly redis: SharedRedis | undefined
+  readonly edges: (EdgePurger & { readonly stats: () => object }) | undefined
 }
 
 export interface ApiParts {
@@ -78,12 +80,14 @@ export const composeApi = (parts: ApiParts): Router => {
   const describe = createDescribeAsset({ urls, ladder: srcsetWidths, defaultWidth: DEFAULT_WIDTH })
   const graceMs = config.ORIEL_RESTORE_SECONDS * 1000
   const purging = createPurging(engines)
-  const deleting = createDeleting({ metadata, notices, graceMs })
+  const edges = engines.edges ?? NO_EDGES
+  const deleting = createDeleting({ metadata, notices, edges, graceMs })
   const ingest = createIngest(parts, { guards, describe })
   const presets = new Set(Object.keys(PRESETS))
   const library = createLibraryRoutes({
     metadata,
     notices,
+    edges,
     guards,
     describe,
     urls,
@@ -152,11 +156,12 @@ const ingestStats = ({ stats }: IngestRoutes) => [
   { area: 'commits', read: () => ({ ...stats.commits }) },
 ]
 
-const statsOf = ({ delivery, engines: { pool, blobs, variants, analytics, redis } }: ApiParts) => [
+const statsOf = ({ delivery, engines: { pool, blobs, variants, analytics, redis, edges } }: ApiParts) => [
   { area: 'delivery', read: delivery.stats },
   { area: 'renderers', read: () => ({ ...pool.stats }) },
   { area: 'variants', read: () => ({ ...variants.stats }) },
   ...blobs.stats,
   ...(redis ? [{ area: 'redis', read: redis.stats }] : []),
+  ...(edges ? [{ area: 'edges', read: () => ({ ...edges.stats() }) }] : []),
   ...(analytics ? [{ area: 'analytics', read: () => ({ ...analytics.stats }) }] : []),
 ]

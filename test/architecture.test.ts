@@ -33,7 +33,7 @@ const RANK: Readonly<Record<string, number>> = {
 const DRIVERS = [
   /^blobs\/(disk|s3)-/,
   /^metadata\/(sqlite|folder-lock)/,
-  /^coordination\/(in-process|redis)/,
+  /^coordination\/(in-process|redis|http-edge-purger)/,
   /^imaging\/pool/,
 ]
 

@@ -30,6 +30,12 @@ const SANDBOX: FlatHeaders = [
 /** A year: the longest that caches honour (RFC 9111 advises no more); the URL names the content, so it never changes. */
 const YEAR_SECONDS = 365 * 24 * 60 * 60
 
+/**
+ * How long a CDN takes a public answer for fresh, in seconds: a day. The bytes never change, but what may be shown does: a purge
+ * that got lost heals when the CDN asks again, which costs a 304.
+ */
+export const EDGE_FRESH_SECONDS = 24 * 60 * 60
+
 export interface Freshness {
   /** Whether shared caches may keep it: private assets are for the holder of the signed URL only. */
   readonly shared: boolean
@@ -42,6 +48,29 @@ export const cacheControl = ({ shared, expiresAt }: Freshness, nowSeconds: numbe
   const seconds = Math.max(0, Math.min(YEAR_SECONDS, Math.floor(expiresAt - nowSeconds)))
   return `${shared ? 'public' : 'private'}, max-age=${seconds}, immutable`
 }
+
+/** RFC 5861, in seconds: a CDN may answer stale for a day while it asks again, and for a week while no origin answers. */
+const EDGE_REVALIDATE_SECONDS = 24 * 60 * 60
+const EDGE_IF_ERROR_SECONDS = 7 * 24 * 60 * 60
+
+/**
+ * RFC 9213: what CDNs are told beside `Cache-Control`, whose words are for browsers. Only of what is public for as long as it
+ * exists: elsewhere `Cache-Control` says the same to all, and nothing is served past a signature.
+ */
+const cdnHeaders = ({ shared, expiresAt }: Freshness): FlatHeaders =>
+  shared && expiresAt === Number.POSITIVE_INFINITY
+    ? [
+        'CDN-Cache-Control',
+        `public, max-age=${EDGE_FRESH_SECONDS}, stale-while-revalidate=${EDGE_REVALIDATE_SECONDS}, stale-if-error=${EDGE_IF_ERROR_SECONDS}`,
+      ]
+    : []
+
+/**
+ * The name to purge a picture by, in the words of RFC 9875, of Cloudflare and others, and of Fastly and Varnish: its hash, whoever
+ * owns it. Private answers are in no shared cache.
+ */
+const tagHeaders = (digest: Digest, shared: boolean): FlatHeaders =>
+  shared ? ['Cache-Groups', `"${digest}"`, 'Cache-Tag', digest, 'Surrogate-Key', digest] : []
 
 /**
  * A strong validator made from what the bytes are made from, so that a 304 needs neither pixels nor bytes. The key holds the
@@ -65,6 +94,7 @@ export const CACHE_CONTROL_VALUE = 1
 
 export interface Validators {
   readonly cacheControl: string
+  readonly freshness: Freshness
   readonly etag: string
   /** Names of the request headers that this URL form consults, or ''. */
   readonly vary: string
@@ -80,11 +110,12 @@ export const validatorHeaders = (v: Validators): FlatHeaders => [
   ...(v.vary ? ['Vary', v.vary] : []),
   'X-Variant-Class',
   v.className,
+  ...cdnHeaders(v.freshness),
   ...OPEN,
 ]
 
 /** What a variant's 200 adds. `acceptCh` is '' for a fully explicit URL, which has no use for hints. */
-export const variantHeaders = (variant: Variant, acceptCh: string): FlatHeaders => [
+export const variantHeaders = (variant: Variant, acceptCh: string, digest: Digest, shared: boolean): FlatHeaders => [
   'Content-Type',
   MEDIA_TYPE[variant.facts.format],
   'Content-Length',
@@ -92,6 +123,13 @@ export const variantHeaders = (variant: Variant, acceptCh: string): FlatHeaders 
   'Repr-Digest',
   `sha-256=:${variant.facts.sha256}:`,
   ...(acceptCh ? ['Accept-CH', acceptCh] : []),
+  ...tagHeaders(digest, shared),
+]
+
+/** What CDNs are told of an original and of its facts; the facts keep their own, shorter time. */
+export const wholeHeaders = (digest: Digest, freshness: Freshness, kind: 'original' | 'info'): FlatHeaders => [
+  ...(kind === 'original' ? cdnHeaders(freshness) : []),
+  ...tagHeaders(digest, freshness.shared),
 ]
 
 /** What an original's answer adds, before the range is known. */

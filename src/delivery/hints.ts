@@ -45,8 +45,8 @@ export const readMobile = (header: ReadHeader): boolean | undefined => {
 }
 
 /** WICG Network Information §"effective connection types": the row `3g` begins at 270 ms or ends at 700 kbit/s. */
-const SLOW_RTT_MS = 270
-const SLOW_DOWNLINK_MBPS = 0.7
+export const SLOW_RTT_MS = 270
+export const SLOW_DOWNLINK_MBPS = 0.7
 
 /**
  * The slow-network bit. `Save-Data: on` is the user's word. Else `ECT`, the browser's own verdict, slower than `4g`. Else the

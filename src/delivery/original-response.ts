@@ -15,6 +15,7 @@ import {
   openHeaders,
   originalEtag,
   originalHeaders,
+  wholeHeaders,
 } from './headers.ts'
 import { parseRange } from './range.ts'
 
@@ -60,7 +61,10 @@ export const sendOriginal = async (
   const { method, header, response, signal, sending } = exchange
   const etag = originalEtag(subject.digest)
   const control = cacheControl(exchange.freshness, exchange.nowSeconds)
-  const shared = validators(etag, control, 'oriel-store; hit', exchange.startedAt)
+  const shared = [
+    ...validators(etag, control, 'oriel-store; hit', exchange.startedAt),
+    ...wholeHeaders(subject.digest, exchange.freshness, 'original'),
+  ]
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
     sending({ status: 304, bytes: 0 })
@@ -95,7 +99,10 @@ export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
   const etag = `"info-${subject.digest.slice(0, 32)}"`
   const seconds = Math.floor(Math.max(0, Math.min(INFO_MAX_AGE_SECONDS, freshness.expiresAt - exchange.nowSeconds)))
   const control = `${freshness.shared ? 'public' : 'private'}, max-age=${seconds}`
-  const shared = validators(etag, control, BYPASS_CACHE_STATUS, exchange.startedAt)
+  const shared = [
+    ...validators(etag, control, BYPASS_CACHE_STATUS, exchange.startedAt),
+    ...wholeHeaders(subject.digest, freshness, 'info'),
+  ]
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
     sending({ status: 304, bytes: 0 })

@@ -25,128 +25,127 @@ const WEBP: Shows = { avif: false, webp: 'animated' }
 const BOTH: Shows = { avif: true, webp: 'animated' }
 
 /** Real ones end under 400 characters (in-app browsers are the longest). */
-const MAX_CHARS = 512
+export const MAX_AGENT_CHARS = 512
 
-interface Version {
-  readonly major: number
-  readonly minor: number
+/** One number of a version, at least `least`, as a pattern: `85` → 85…99999. Versions have at most five digits. */
+const numberFrom = (least: number): string => {
+  const digits = String(least)
+  const last = digits.length - 1
+  // Of as many digits, the first one that is greater decides, whatever follows; the last may be equal. Longer numbers are greater.
+  const greater = [...digits].flatMap((digit, at) => {
+    const from = Number(digit) + (at === last ? 0 : 1)
+    return from > 9 ? [] : [`${digits.slice(0, at)}${from === 9 ? 9 : `[${from}-9]`}${'\\d'.repeat(last - at)}`]
+  })
+  return `(?:${[...greater, `[1-9]\\d{${digits.length},4}`].join('|')})(?!\\d)`
 }
 
-/** The number right after `token`: `Chrome/104.0` → 104, 0. Undefined when the token or the number is missing. */
-const versionAfter = (agent: string, token: string): Version | undefined => {
-  const at = agent.indexOf(token)
-  if (at < 0) return undefined
-  const match = /^(\d{1,5})(?:[._](\d{1,5}))?/.exec(agent.slice(at + token.length, at + token.length + 12))
-  return match ? { major: Number(match[1]), minor: Number(match[2] ?? 0) } : undefined
-}
+/** `token`'s version is at least this: `Chrome/` 85 finds `Chrome/104.0`. Apple writes `16_1`, everybody else `16.1`. */
+const from = (token: string, major: number, minor?: number): string =>
+  minor === undefined
+    ? `${token}${numberFrom(major)}`
+    : `${token}(?:${numberFrom(major + 1)}|${major}[._]${numberFrom(minor)})`
 
-const atLeast = (version: Version, major: number, minor = 0): boolean =>
-  version.major > major || (version.major === major && version.minor >= minor)
+/** All of these in one header, in any order, as a pattern. */
+const all = (...patterns: readonly string[]): RegExp => new RegExp(`^${patterns.map((p) => `(?=.*${p})`).join('')}`)
 
-/** Bots and tools. `cubot` is a maker of phones. */
+/** Bots and tools. `cubot` is a maker of phones; said without looking behind, which CloudFront's engine may not know. */
 const ROBOTS =
-  /(?<!cu)bot(?:\b|_)|crawl|spider|slurp|facebookexternalhit|bingpreview|lighthouse|pagespeed|headless|phantomjs|^(?!mozilla\/|opera\/)/i
+  /(?:^|[^u]|(?:^|[^c])u)bot(?:\b|_)|crawl|spider|slurp|facebookexternalhit|bingpreview|lighthouse|pagespeed|headless|phantomjs|^(?!mozilla\/|opera\/)/i
 
 /** Proxies that render on a server, engines with a browser's name but not its decoders, and ports that hide their engine. */
 const NOT_WHAT_IT_SAYS =
   /opera mini|ucweb|u2\/|trident|msie|iemobile|goanna|seamonkey|k-meleon|servo|camino|epiphany|midori|presto.*(?:tv|hbbtv)|puffin/i
 
 /** Chromium built by others, often without its AV1 decoder: televisions (their makers' builds) and caniuse's and_uc, and_qq. */
-const NO_AVIF_BUILD =
+export const NO_AVIF_BUILD =
   /ucbrowser|qqbrowser|qbwebview|xweb|micromessenger|baidu|smart-?tv|smarttv|\btv\b|hbbtv|web0s|webos|tizen|vidaa|crkey|bravia|roku|aft[a-z]|playstation|nintendo|xbox|kaios/i
 
-/** iOS 14 and 16.1, whatever the browser's name: every browser there is WebKit (BCD safari_ios 14, 16.1; caniuse 16.0). */
-const iosShows = (agent: string): Shows | undefined => {
-  if (!/\((?:iPhone|iPad|iPod)/.test(agent)) return undefined
-  const version = versionAfter(agent, ' OS ')
-  if (!version) return NOTHING
-  return atLeast(version, 16, 1) ? BOTH : atLeast(version, 14) ? WEBP : NOTHING
-}
+/** What a first match proves; `build`: AVIF too, unless `NO_AVIF_BUILD` says that this build is not the maker's own. */
+export type AgentProof = 'both' | 'build' | Exclude<WebpLevel, 'animated'> | 'webp'
 
-/** EdgeHTML 18; Edge on Chromium 79, AVIF not before 121 although Chromium has it since 85 (BCD edge). */
-const edgeShows = (agent: string): Shows | undefined => {
-  const legacy = versionAfter(agent, ' Edge/')
-  if (legacy) return atLeast(legacy, 18) ? WEBP : NOTHING
-  const edge = versionAfter(agent, ' Edg/') ?? versionAfter(agent, ' EdgA/') ?? versionAfter(agent, ' EdgW/')
-  if (!edge) return undefined
-  return atLeast(edge, 121) ? chromiumShows(agent) : { avif: false, webp: chromiumShows(agent)?.webp ?? 'none' }
-}
+const IOS = '\\((?:iPhone|iPad|iPod)'
+const CHROMIUM = 'Chrom(?:e|ium)/'
+const EDGE = ' Edg[AW]?/'
+const SAMSUNG = 'SamsungBrowser/'
+const MAC = '\\(Macintosh.*AppleWebKit/'
+const ANDROID_BROWSER = ' Version/4\\.\\d (?:Mobile )?Safari/[\\d.]+$'
 
 /**
- * Chromium and all that is built on it (Opera 15+, Samsung Internet, WebView, Electron…) by its engine's version: WebP 17,
- * alpha and lossless 23, animated 32; AVIF 85 (BCD chrome). Opera 71 and Samsung Internet 14 are Chromium 85 and 87.
+ * The first pattern that matches decides. In this order, because later names are also in the headers of earlier browsers
+ * (`Chrome/` in Edge's, `Safari/` in all). Patterns and not code, so that edges are given the very same list (`edge/`); they
+ * keep to what PCRE and ECMAScript both read alike.
  */
-const chromiumShows = (agent: string): Shows | undefined => {
-  const chromium = versionAfter(agent, 'Chrome/') ?? versionAfter(agent, 'Chromium/')
-  if (!chromium) return undefined
-  if (!atLeast(chromium, 17)) return NOTHING
-  if (!atLeast(chromium, 32)) return { avif: false, webp: atLeast(chromium, 23) ? 'still' : 'lossy' }
-  const samsung = versionAfter(agent, 'SamsungBrowser/')
-  const old = !atLeast(chromium, 85) || (samsung !== undefined && !atLeast(samsung, 14))
-  return old || NO_AVIF_BUILD.test(agent) ? WEBP : BOTH
-}
-
-/** Firefox 65 and 93, on every system but iOS (BCD firefox, firefox_android). */
-const firefoxShows = (agent: string): Shows | undefined => {
-  const firefox = agent.includes('Gecko/') ? versionAfter(agent, ' Firefox/') : undefined
-  if (!firefox) return undefined
-  if (!atLeast(firefox, 65)) return NOTHING
-  return atLeast(firefox, 93) && !NO_AVIF_BUILD.test(agent) ? BOTH : WEBP
-}
-
-/**
- * Safari on a Mac: WebP with 14, but on macOS 11 and later only, and 16 is the first version that needs macOS 11; the system's
- * version in the header is frozen at 10_15_7 and proves nothing. AVIF 16.4 (16.1 on macOS 13 only; BCD safari).
- */
-const safariShows = (agent: string): Shows | undefined => {
-  if (!agent.includes('(Macintosh') || !agent.includes('AppleWebKit/')) return undefined
-  const safari = versionAfter(agent, ' Version/')
-  if (!safari) return NOTHING
-  const system = versionAfter(agent, 'Mac OS X ')
-  const bigSur = atLeast(safari, 16) || (atLeast(safari, 14) && system !== undefined && atLeast(system, 11))
-  return atLeast(safari, 16, 4) ? BOTH : bigSur ? WEBP : NOTHING
-}
-
-/** Android's own browser before Chrome: WebP 4.0, alpha and lossless 4.2 (caniuse android). Nothing may follow `Safari/…`. */
-const androidShows = (agent: string): Shows | undefined => {
-  const android = versionAfter(agent, 'Android ')
-  if (android?.major !== 4 || !/ Version\/4\.\d (?:Mobile )?Safari\/[\d.]+$/.test(agent)) return undefined
-  return { avif: false, webp: atLeast(android, 4, 2) ? 'still' : 'lossy' }
-}
-
-/** Opera before Chromium: WebP 11.5, alpha and lossless 12.1 (BCD opera). */
-const prestoShows = (agent: string): Shows | undefined => {
-  const presto = agent.startsWith('Opera/9.80') ? versionAfter(agent, ' Version/') : undefined
-  if (!presto) return undefined
-  return { avif: false, webp: atLeast(presto, 12, 1) ? 'still' : atLeast(presto, 11, 5) ? 'lossy' : 'none' }
-}
-
-/** In this order, because later names are also in the headers of earlier browsers (`Chrome/` in Edge's, `Safari/` in all). */
-const RULES = [iosShows, edgeShows, chromiumShows, firefoxShows, safariShows, androidShows, prestoShows] as const
+export const AGENT_RULES: readonly (readonly [RegExp, AgentProof])[] = [
+  [ROBOTS, 'none'],
+  [NOT_WHAT_IT_SAYS, 'none'],
+  // iOS 14 and 16.1, whatever the browser's name: every browser there is WebKit (BCD safari_ios 14, 16.1; caniuse 16.0).
+  [all(IOS, from(' OS ', 16, 1)), 'both'],
+  [all(IOS, from(' OS ', 14)), 'webp'],
+  [all(IOS), 'none'],
+  // EdgeHTML 18; Edge on Chromium 79, AVIF not before 121 although Chromium has it since 85 (BCD edge).
+  [all(from(' Edge/', 18)), 'webp'],
+  [all(' Edge/\\d'), 'none'],
+  [all(`${EDGE}(?!${numberFrom(121)})\\d`, from(CHROMIUM, 32)), 'webp'],
+  // Chromium and all that is built on it (Opera 15+, Samsung Internet, WebView, Electron…) by its engine's version: WebP 17,
+  // alpha and lossless 23, animated 32; AVIF 85 (BCD chrome). Opera 71 and Samsung Internet 14 are Chromium 85 and 87.
+  [all(`${SAMSUNG}(?!${numberFrom(14)})\\d`, from(CHROMIUM, 32)), 'webp'],
+  [all(from(CHROMIUM, 85)), 'build'],
+  [all(from(CHROMIUM, 32)), 'webp'],
+  [all(from(CHROMIUM, 23)), 'still'],
+  [all(from(CHROMIUM, 17)), 'lossy'],
+  [all(`${CHROMIUM}\\d`), 'none'],
+  // Firefox 65 and 93, on every system but iOS (BCD firefox, firefox_android).
+  [all('Gecko/', from(' Firefox/', 93)), 'build'],
+  [all('Gecko/', from(' Firefox/', 65)), 'webp'],
+  [all('Gecko/', ' Firefox/\\d'), 'none'],
+  // Safari on a Mac: WebP with 14, but on macOS 11 and later only, and 16 is the first version that needs macOS 11; the
+  // system's version in the header is frozen at 10_15_7 and proves nothing. AVIF 16.4 (16.1 on macOS 13 only; BCD safari).
+  [all(MAC, from(' Version/', 16, 4)), 'both'],
+  [all(MAC, from(' Version/', 16)), 'webp'],
+  [all(MAC, from(' Version/', 14), from('Mac OS X ', 11)), 'webp'],
+  [all(MAC), 'none'],
+  // Android's own browser before Chrome: WebP 4.0, alpha and lossless 4.2 (caniuse android). Nothing may follow `Safari/…`.
+  [all(`Android 4[._]${numberFrom(2)}`, ANDROID_BROWSER), 'still'],
+  [all('Android 4(?!\\d)', ANDROID_BROWSER), 'lossy'],
+  // Opera before Chromium: WebP 11.5, alpha and lossless 12.1 (BCD opera).
+  [new RegExp(`^Opera/9\\.80.*${from(' Version/', 12, 1)}`), 'still'],
+  [new RegExp(`^Opera/9\\.80.*${from(' Version/', 11, 5)}`), 'lossy'],
+]
 
 const TELEVISIONS =
   /smart-?tv|smarttv|\btv\b|hbbtv|web0s|netcast|googletv|appletv|apple tv|crkey|bravia|viera|roku|vidaa|\baft[a-z]{1,3}\b/i
 
-const deviceOf = (agent: string): DeviceClass => {
-  if (TELEVISIONS.test(agent)) return 'tv'
-  if (/iPad|Tablet|PlayBook|Kindle|Silk\/(?!.*Mobile)/.test(agent)) return 'tablet'
-  if (/iPhone|iPod|Windows Phone|BlackBerry|BB10|Opera M(?:ini|obi)|KAIOS|Symbian|J2ME/i.test(agent)) return 'phone'
+/** As above: the first match decides. */
+export const DEVICE_RULES: readonly (readonly [RegExp, DeviceClass])[] = [
+  [ROBOTS, 'bot'],
+  [TELEVISIONS, 'tv'],
+  [/iPad|Tablet|PlayBook|Kindle|Silk\/(?!.*Mobile)/, 'tablet'],
+  [/iPhone|iPod|Windows Phone|BlackBerry|BB10|Opera M(?:ini|obi)|KAIOS|Symbian|J2ME/i, 'phone'],
   // Google's rule for Android: phones say `Mobile`, tablets do not.
-  if (agent.includes('Android')) return /Mobile/.test(agent) ? 'phone' : 'tablet'
-  if (/Mobile|Mobi\b/.test(agent)) return 'phone'
-  return /Windows NT|Macintosh|X11|CrOS|Linux|Wayland/.test(agent) ? 'desktop' : 'other'
+  [/^(?=.*Android).*Mobile/, 'phone'],
+  [/Android/, 'tablet'],
+  [/Mobile|Mobi\b/, 'phone'],
+  [/Windows NT|Macintosh|X11|CrOS|Linux|Wayland/, 'desktop'],
+]
+
+const SHOWS: Readonly<Record<AgentProof, (agent: string) => Shows>> = {
+  both: () => BOTH,
+  build: (agent) => (NO_AVIF_BUILD.test(agent) ? WEBP : BOTH),
+  webp: () => WEBP,
+  still: () => ({ avif: false, webp: 'still' }),
+  lossy: () => ({ avif: false, webp: 'lossy' }),
+  none: () => NOTHING,
 }
+
+const firstMatch = <T>(rules: readonly (readonly [RegExp, T])[], agent: string): T | undefined =>
+  rules.find(([pattern]) => pattern.test(agent))?.[1]
 
 /** Pure and bounded, ~9 µs (measured), so callers keep the answer by header. A missing or unknown header proves nothing. */
 export const readUserAgent = (header: string | undefined): AgentEvidence => {
-  const agent = (header ?? '').slice(0, MAX_CHARS)
+  const agent = (header ?? '').slice(0, MAX_AGENT_CHARS)
   if (agent === '') return { ...NOTHING, device: 'other' }
-  if (ROBOTS.test(agent)) return { ...NOTHING, device: 'bot' }
-  const device = deviceOf(agent)
-  if (NOT_WHAT_IT_SAYS.test(agent)) return { ...NOTHING, device }
-  for (const rule of RULES) {
-    const shows = rule(agent)
-    if (shows) return { ...shows, device }
+  return {
+    ...SHOWS[firstMatch(AGENT_RULES, agent) ?? 'none'](agent),
+    device: firstMatch(DEVICE_RULES, agent) ?? 'other',
   }
-  return { ...NOTHING, device }
 }

@@ -12,7 +12,14 @@ import {
   totalTiming,
 } from './cache-status.ts'
 import type { Decided, Delivery, HeaderReader } from './deliver.ts'
-import { cacheControl, validatorHeaders, variantEtag, variantHeaders } from './headers.ts'
+import {
+  cacheControl,
+  type FlatHeaders,
+  type Freshness,
+  validatorHeaders,
+  variantEtag,
+  variantHeaders,
+} from './headers.ts'
 import { headerReader, type Occurrences } from './occurrence.ts'
 import { keepAnswer, type VariantRoute } from './route.ts'
 import type { VariantTiers } from './tiers.ts'
@@ -41,7 +48,7 @@ export const createSendVariant =
 
     if (delivery.kind === 'not-modified') {
       const shared = delivery.subject.access === 'public'
-      const validators = sharedHeaders(route, delivery, delivery.etag, cacheControl({ shared, expiresAt }, nowSeconds))
+      const validators = sharedHeaders(route, delivery, delivery.etag, { shared, expiresAt }, nowSeconds)
       response.writeHead(304, [
         ...validators,
         'Cache-Status',
@@ -60,7 +67,7 @@ export const createSendVariant =
       route,
       delivery,
       variant.facts,
-      variantHeaders(variant, route.acceptCh),
+      variantHeaders(variant, route.acceptCh, route.digest, delivery.subject.access === 'public'),
       recorder,
       nowSeconds,
     )
@@ -83,8 +90,20 @@ export const createSendVariant =
     recorder.record(answer.event, occurrences(request, tier, 200, body?.byteLength ?? 0, startedAt, timing))
   }
 
-const sharedHeaders = (route: VariantRoute, { klass }: Decided, etag: string, control: string) =>
-  validatorHeaders({ cacheControl: control, etag, vary: route.vary, className: klass.name })
+const sharedHeaders = (
+  route: VariantRoute,
+  { klass }: Decided,
+  etag: string,
+  freshness: Freshness,
+  nowSeconds: number,
+): FlatHeaders =>
+  validatorHeaders({
+    cacheControl: cacheControl(freshness, nowSeconds),
+    freshness,
+    etag,
+    vary: route.vary,
+    className: klass.name,
+  })
 
 /** `Cache-Status` and `Server-Timing`, name and value each, at the end of the hit's headers. */
 const TIER_HEADERS = 4
@@ -99,8 +118,7 @@ const prepareAnswer = (
 ): Omit<Answer, 'held'> => {
   const shared = decided.subject.access === 'public'
   const etag = variantEtag(decided.key, facts.generation)
-  const control = cacheControl({ shared, expiresAt: route.grant.expiresAt }, nowSeconds)
-  const validators = sharedHeaders(route, decided, etag, control)
+  const validators = sharedHeaders(route, decided, etag, { shared, expiresAt: route.grant.expiresAt }, nowSeconds)
   const hit = ['Cache-Status', HOT_CACHE_STATUS, 'Server-Timing', HOT_SERVER_TIMING]
   return {
     etag,

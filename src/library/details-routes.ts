@@ -1,11 +1,13 @@
 /** `GET …/{id}`, `GET …/{id}/metadata`, `PATCH …/{id}`: one asset and what is said about it. */
 import { createRoute, z } from '@hono/zod-openapi'
+import { joinReceipts, NO_TIERS } from '../coordination/purge-receipt.ts'
 import { parseAssetId } from '../core/ids.ts'
 import { applyPatch, DetailsPatch } from '../http/asset-details.ts'
 import { AssetSchema } from '../http/asset-document.ts'
 import { problems, type Router } from '../http/context.ts'
 import { jsonBody } from '../http/json-body.ts'
 import { AssetIdParam, liveAsset, ownAsset, readableAsset } from '../http/own-asset.ts'
+import { PurgeSchema } from '../http/purge-document.ts'
 import { findAsset, updateDetails } from '../metadata/assets.ts'
 import { findOriginal } from '../metadata/originals.ts'
 import type { LibraryDeps } from './ports.ts'
@@ -75,13 +77,16 @@ const patchRoute = createRoute({
     body: { required: true, content: { 'application/json': { schema: DetailsPatch } } },
   },
   responses: {
-    200: { description: 'the asset as it is now', content: { 'application/json': { schema: AssetSchema } } },
+    200: {
+      description: 'the asset as it is now; where it is private now, which tiers in front of the origin know',
+      content: { 'application/json': { schema: AssetSchema.extend({ purge: PurgeSchema.optional() }) } },
+    },
     ...problems(400, 401, 404, 408, 410, 413, 415),
   },
 })
 
 export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
-  const { metadata, guards, describe, urls, notices } = deps
+  const { metadata, guards, describe, urls, notices, edges } = deps
 
   routes.openapi({ ...getRoute, middleware: guards.caller }, async (c) => {
     const id = parseAssetId(c.req.valid('param').id)
@@ -130,7 +135,11 @@ export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
       await updateDetails(transaction, asset, details, now)
       return { ...asset, ...details, updatedAt: now }
     })
-    await notices.publish(changed.digest)
-    return c.json(describe(changed, c.get('publicUrl')), 200)
+    const notice = await notices.publish(changed.digest)
+    // Also where it was private before: the first call may have died before it told.
+    const purge = changed.visibility === 'private' ? joinReceipts(notice, await edges.purge(changed.digest)) : NO_TIERS
+    if (changed.visibility === 'public' && patch.visibility === 'public') await edges.show(changed.digest)
+    const told = Object.keys(purge.tiers).length > 0 && { purge }
+    return c.json({ ...describe(changed, c.get('publicUrl')), ...told }, 200)
   })
 }

@@ -1,5 +1,6 @@
 /** What the library needs of the rest. */
 import type { ChangeNotices } from '../coordination/coordination.ts'
+import type { EdgePurger } from '../coordination/edge-purger.ts'
 import type { AssetUrls, DescribeAsset } from '../http/asset-document.ts'
 import type { Guards } from '../http/principal.ts'
 import type { Metadata } from '../metadata/database.ts'
@@ -7,6 +8,7 @@ import type { Metadata } from '../metadata/database.ts'
 export interface LibraryDeps {
   readonly metadata: Metadata
   readonly notices: ChangeNotices
+  readonly edges: EdgePurger
   readonly guards: Guards
   readonly describe: DescribeAsset
   readonly urls: AssetUrls

@@ -1,5 +1,7 @@
 /** Phase one of an end: the soft delete, which hides an asset at once and can be undone until its grace has passed. */
 import type { ChangeNotices } from '../coordination/coordination.ts'
+import type { EdgePurger } from '../coordination/edge-purger.ts'
+import { joinReceipts, type PurgeReceipt } from '../coordination/purge-receipt.ts'
 import type { Asset } from '../core/asset.ts'
 import { AppError } from '../core/errors.ts'
 import type { AssetId } from '../core/ids.ts'
@@ -11,18 +13,19 @@ import type { Metadata } from '../metadata/database.ts'
 export interface DeletePorts {
   readonly metadata: Metadata
   readonly notices: ChangeNotices
+  readonly edges: EdgePurger
   /** How long a deleted asset can be restored. */
   readonly graceMs: number
 }
 
 export interface Deleting {
-  /** Hidden on every path when it resolves. Again is no error. @throws AppError `not-found`. */
-  remove(id: AssetId, principal: Principal): Promise<void>
+  /** Hidden on every path of the origin when it resolves; the receipt says which edges know. Again is no error. @throws AppError `not-found`. */
+  remove(id: AssetId, principal: Principal): Promise<PurgeReceipt>
   /** Live again when it resolves; a live asset stays as it is. @throws AppError `not-found`, `gone` once the grace has passed. */
   restore(id: AssetId, principal: Principal): Promise<Asset>
 }
 
-export const createDeleting = ({ metadata, notices, graceMs }: DeletePorts): Deleting => ({
+export const createDeleting = ({ metadata, notices, edges, graceMs }: DeletePorts): Deleting => ({
   remove: async (id, principal) => {
     const digest = await metadata.transaction(async (transaction) => {
       const asset = ownAsset(await findAsset(transaction, id), id, principal)
@@ -31,7 +34,8 @@ export const createDeleting = ({ metadata, notices, graceMs }: DeletePorts): Del
       return asset.digest
     })
     // Also on a repeat: the first call may have died between its commit and its notice.
-    await notices.publish(digest)
+    const told = await notices.publish(digest)
+    return joinReceipts(told, await edges.purge(digest))
   },
   restore: async (id, principal) => {
     const restored = await metadata.transaction(async (transaction) => {
@@ -44,6 +48,7 @@ export const createDeleting = ({ metadata, notices, graceMs }: DeletePorts): Del
       return { ...asset, deletedAt: null, updatedAt: now }
     })
     await notices.publish(restored.digest)
+    await edges.show(restored.digest)
     return restored
   },
 })

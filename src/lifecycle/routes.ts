@@ -6,6 +6,7 @@ import { AssetSchema, type DescribeAsset } from '../http/asset-document.ts'
 import { createRouter, problems, type Router } from '../http/context.ts'
 import { AssetIdParam } from '../http/own-asset.ts'
 import type { Guards } from '../http/principal.ts'
+import { PurgeSchema } from '../http/purge-document.ts'
 import { findAsset } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
 import type { Deleting } from './delete.ts'
@@ -20,7 +21,14 @@ const deleteRoute = createRoute({
   tags: ['assets'],
   summary: 'Delete an asset',
   description: 'Hidden at once on every path; it can be restored for some days. Again is no error.',
-  responses: { 204: { description: 'deleted' }, ...problems(401, 404) },
+  responses: {
+    200: {
+      description: 'deleted; where there are tiers in front of the origin, which of them have confirmed it',
+      content: { 'application/json': { schema: z.object({ id: z.string(), purge: PurgeSchema }) } },
+    },
+    204: { description: 'deleted' },
+    ...problems(401, 404),
+  },
 })
 
 const restoreRoute = createRoute({
@@ -67,8 +75,9 @@ export interface LifecycleDeps {
 export const createLifecycleRoutes = ({ guards, describe, deleting }: LifecycleDeps): Router => {
   const routes = createRouter()
   routes.openapi({ ...deleteRoute, middleware: guards.caller }, async (c) => {
-    await deleting.remove(parseAssetId(c.req.valid('param').id), c.get('principal'))
-    return c.body(null, 204)
+    const id = parseAssetId(c.req.valid('param').id)
+    const purge = await deleting.remove(id, c.get('principal'))
+    return Object.keys(purge.tiers).length > 0 ? c.json({ id, purge }, 200) : c.body(null, 204)
   })
   routes.openapi({ ...restoreRoute, middleware: guards.caller }, async (c) => {
     const asset = await deleting.restore(parseAssetId(c.req.valid('param').id), c.get('principal'))

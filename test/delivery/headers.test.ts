@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { variantKey } from '../../src/core/ids.ts'
 import { cacheStatus, serverTiming } from '../../src/delivery/cache-status.ts'
-import { cacheControl, matchesEtag, variantEtag } from '../../src/delivery/headers.ts'
+import { cacheControl, matchesEtag, validatorHeaders, variantEtag, wholeHeaders } from '../../src/delivery/headers.ts'
 import { parseRange } from '../../src/delivery/range.ts'
 import { digest, key } from './picture.ts'
 
@@ -15,6 +15,41 @@ describe('Cache-Control', () => {
     [false, 900, 'private, max-age=0, immutable'],
   ] as const)('for shared %s and expiry %s is %s', ([shared, expiresAt, header]) => {
     expect(cacheControl({ shared, expiresAt }, 1_000)).toBe(header)
+  })
+})
+
+describe('what CDNs are told', () => {
+  const told = (shared: boolean, expiresAt: number) => {
+    const freshness = { shared, expiresAt }
+    const validators = {
+      cacheControl: cacheControl(freshness, 1_000),
+      freshness,
+      etag: '"e"',
+      vary: '',
+      className: 'webp',
+    }
+    const headers = validatorHeaders(validators)
+    return [headers[headers.indexOf('Cache-Control') + 1], headers[headers.indexOf('CDN-Cache-Control') + 1]]
+  }
+
+  it('is shorter than what browsers are told, and stale for longer; nothing of its own where a signature ends', () => {
+    expect(told(true, Number.POSITIVE_INFINITY)).toEqual([
+      'public, max-age=31536000, immutable',
+      'public, max-age=86400, stale-while-revalidate=86400, stale-if-error=604800',
+    ])
+    for (const [shared, expiresAt] of [
+      [true, 1_300],
+      [false, Number.POSITIVE_INFINITY],
+    ] as const)
+      expect(told(shared, expiresAt)[1]).toBe('Cache-Control')
+  })
+
+  it('names the hash in every dialect of tags, of public answers only', () => {
+    const open = { expiresAt: Number.POSITIVE_INFINITY }
+    expect(wholeHeaders(digest, { shared: true, ...open }, 'info')).toEqual([
+      ...['Cache-Groups', `"${digest}"`, 'Cache-Tag', digest, 'Surrogate-Key', digest],
+    ])
+    expect(wholeHeaders(digest, { shared: false, ...open }, 'original')).toEqual([])
   })
 })
 

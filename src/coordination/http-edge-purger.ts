@@ -1,0 +1,115 @@
+/**
+ * Edges that are told over HTTP: `PUT {address}/{hash}` purges and `DELETE` takes that back, with the key in a header, as
+ * `nginx/` and `edge/varnish.vcl` understand it.
+ */
+import type { Digest } from '../core/ids.ts'
+import type { Lease, Locker } from './coordination.ts'
+import type { EdgeOutcome, EdgePurger } from './edge-purger.ts'
+import { NO_TIERS, type PurgeReceipt } from './purge-receipt.ts'
+import { createPurgeRetries } from './purge-retries.ts'
+
+/** An edge writes one empty file or one line in memory; one that takes longer is down for the caller, who waits for it. */
+const LIMIT_MS = 2_000
+
+export interface HttpEdges {
+  /** Such as `http://edge1:8080/purge`, without a slash at the end. */
+  readonly addresses: readonly string[]
+  /** Sent as `X-Oriel-Purge-Key`. */
+  readonly key: string
+}
+
+export interface EdgePurgerPorts {
+  /** Whether no stranger may see the hash, as of now. */
+  readonly isHidden: (digest: Digest) => Promise<boolean>
+  readonly locker: Locker
+  /** Told of each failure of an edge, by its address. */
+  readonly onFault: (address: string, outcome: EdgeOutcome, error: unknown) => void
+}
+
+export interface EdgePurgerStats {
+  readonly confirmed: number
+  readonly failed: number
+  readonly pending: number
+  readonly dropped: number
+}
+
+export interface HttpEdgePurger extends EdgePurger, Disposable {
+  readonly stats: () => EdgePurgerStats
+}
+
+/**
+ * What is sent is never what a caller believes but what is so when it is sent, and one at a time for each hash, on whichever
+ * origin: else a "show" that was slow could undo a later purge.
+ */
+export const createHttpEdgePurger = (
+  { addresses, key }: HttpEdges,
+  { isHidden, locker, onFault }: EdgePurgerPorts,
+): HttpEdgePurger => {
+  const counts = { confirmed: 0, failed: 0 }
+
+  const send = async (address: string, digest: Digest, hidden: boolean): Promise<EdgeOutcome> => {
+    try {
+      const response = await fetch(`${address}/${digest}`, {
+        method: hidden ? 'PUT' : 'DELETE',
+        headers: { 'X-Oriel-Purge-Key': key },
+        // nginx's DAV wants a body to make a file of.
+        ...(hidden && { body: digest }),
+        redirect: 'error',
+        signal: AbortSignal.timeout(LIMIT_MS),
+      })
+      await response.body?.cancel()
+      // What was not there is gone.
+      const done = response.ok || (!hidden && response.status === 404)
+      counts[done ? 'confirmed' : 'failed'] += 1
+      if (!done) onFault(address, 'refused', new Error(`it answered ${response.status}`))
+      return done ? 'confirmed' : 'refused'
+    } catch (error) {
+      counts.failed += 1
+      onFault(address, 'unreachable', error)
+      return 'unreachable'
+    }
+  }
+
+  /** Without the lease, or without knowing, only a purge is safe: it costs speed, never secrecy. */
+  const whileHeld = async <T>(digest: Digest, act: (hidden: boolean, sure: boolean) => Promise<T>): Promise<T> => {
+    const lease: Lease | undefined = await locker
+      .acquire(`edge:${digest}`, AbortSignal.timeout(LIMIT_MS))
+      .catch(() => undefined)
+    await using _lease = lease
+    const hidden = await isHidden(digest).catch(() => undefined)
+    return act(hidden ?? true, lease !== undefined && hidden !== undefined)
+  }
+
+  const edges = addresses.map((address) => ({
+    address,
+    retries: createPurgeRetries((digest) =>
+      whileHeld(digest, async (hidden, sure) => {
+        if (!hidden && !sure) return false
+        return (await send(address, digest, hidden)) === 'confirmed'
+      }),
+    ),
+  }))
+
+  const tell = async ({ address, retries }: (typeof edges)[number], digest: Digest, hidden: boolean) => {
+    // Known to be down: nobody waits for it again, the hash goes to the end of the line.
+    const outcome = retries.pending > 0 ? 'unreachable' : await send(address, digest, hidden)
+    if (outcome !== 'confirmed') retries.add(digest)
+    return [address, outcome] as const
+  }
+  const tellAll = async (digest: Digest, hidden: boolean): Promise<PurgeReceipt> => ({
+    tiers: Object.fromEntries(await Promise.all(edges.map((edge) => tell(edge, digest, hidden)))),
+  })
+
+  return {
+    purge: (digest) => whileHeld(digest, async (hidden) => (hidden ? tellAll(digest, true) : NO_TIERS)),
+    show: (digest) => whileHeld(digest, async (hidden, sure) => (!hidden && sure ? tellAll(digest, false) : NO_TIERS)),
+    stats: () => ({
+      ...counts,
+      pending: edges.reduce((sum, { retries }) => sum + retries.pending, 0),
+      dropped: edges.reduce((sum, { retries }) => sum + retries.dropped, 0),
+    }),
+    [Symbol.dispose]: () => {
+      for (const { retries } of edges) retries[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,12 @@
+/** Which tiers have confirmed that they forgot a hash: for the answer of the call that hid it. */
+export interface PurgeReceipt {
+  /** By tier, such as an edge's address: `confirmed`, or why not. Empty where there is no tier to tell. */
+  readonly tiers: Readonly<Record<string, string>>
+}
+
+/** What several told tiers say together. */
+export const joinReceipts = (...receipts: readonly PurgeReceipt[]): PurgeReceipt => ({
+  tiers: Object.assign({}, ...receipts.map(({ tiers }) => tiers)),
+})
+
+export const NO_TIERS: PurgeReceipt = { tiers: {} }
