@@ -50,8 +50,10 @@ export const createDeliver =
     const decided = { known, subject, klass, key, dpr }
 
     const ifNoneMatch = header('if-none-match')
-    const etag = variantEtag(key, 0)
-    if (ifNoneMatch !== undefined && namesEtag(ifNoneMatch, etag)) return { ...decided, kind: 'not-modified', etag }
+    if (ifNoneMatch !== undefined) {
+      const etag = variantEtag(key, 0)
+      if (namesEtag(ifNoneMatch, etag)) return { ...decided, kind: 'not-modified', etag }
+    }
 
     const spend = () => {
       if (!route.grant.trusted) ports.strangers.spend(route.digest, plan, performance.now())

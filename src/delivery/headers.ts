@@ -2,7 +2,7 @@
  * Response headers from a decision, never from control flow. Flat `[name, value, name, value…]` arrays, as
  * `ServerResponse.writeHead` takes them without another copy (measured: peers-baseline, "headers as one array").
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Digest, VariantKey } from '../core/ids.ts'
 import { MEDIA_TYPE } from '../core/image.ts'
 import type { Variant } from '../core/variant.ts'
@@ -77,7 +77,7 @@ const tagHeaders = (digest: Digest, shared: boolean): FlatHeaders =>
  * recipe and the whole plan; `generation` tells a later, better encode from the first. 132 bits of SHA-256 in 22 characters.
  */
 export const variantEtag = (key: VariantKey, generation: number): string =>
-  `"${createHash('sha256').update(key).digest('base64url').slice(0, 22)}.${generation}"`
+  `"${hash('sha256', key, 'base64url').slice(0, 22)}.${generation}"`
 
 export const originalEtag = (digest: Digest): string => `"${digest}"`
 

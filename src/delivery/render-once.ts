@@ -5,6 +5,7 @@
 import type { RenderLease, RenderLeases } from '../coordination/coordination.ts'
 import { AppError } from '../core/errors.ts'
 import type { VariantKey } from '../core/ids.ts'
+import { unlessAborted } from '../core/unless-aborted.ts'
 
 export interface RenderOncePorts {
   readonly leases: RenderLeases
@@ -66,17 +67,5 @@ export const createRenderOnce = ({ leases, reachable, maxWaitMs }: RenderOncePor
       }
     }
     return render()
-  }
-}
-
-const unlessAborted = async <T>(result: Promise<T>, signal: AbortSignal): Promise<T> => {
-  signal.throwIfAborted()
-  const { promise, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason as Error)
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([result, promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }

@@ -1,5 +1,5 @@
 /** A delivery URL, parsed once: `/i/{hash}/…` → what is asked of which original, and with what right. Nothing of a client in it. */
-import { createHash } from 'node:crypto'
+import { hash as oneShotHash } from 'node:crypto'
 import { AppError } from '../core/errors.ts'
 import { type Digest, isDigest, quote } from '../core/ids.ts'
 import type { Answer } from './answer.ts'
@@ -106,8 +106,7 @@ const decodeSegment = (segment: string): string => {
 }
 
 /** 72 bits: keys are made per form, of which a busy origin sees hundreds. */
-const shortKey = (form: UrlForm): string =>
-  createHash('sha256').update(JSON.stringify(form)).digest('base64url').slice(0, 12)
+const shortKey = (form: UrlForm): string => oneShotHash('sha256', JSON.stringify(form), 'base64url').slice(0, 12)
 
 const grantOf = (verdict: Verdict): Grant => {
   switch (verdict.kind) {

@@ -2,6 +2,7 @@
  * One piece of work per key at a time: whoever asks while it is under way shares it (CONTRACT §7.5). The flight has its
  * own signal and lives on when its first caller leaves; only when all have left is it told that nobody waits any more.
  */
+import { unlessAborted } from '../core/unless-aborted.ts'
 
 interface Flight<T> {
   readonly result: Promise<T>
@@ -58,16 +59,5 @@ export const createSingleFlight = <K, T>(): SingleFlight<K, T> => {
     get size() {
       return flights.size
     },
-  }
-}
-
-const unlessAborted = async <T>(result: Promise<T>, signal: AbortSignal): Promise<T> => {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason as Error)
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([result, promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }
