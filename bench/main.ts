@@ -6,6 +6,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { describeMachine } from './machine.ts'
+import { removeDataFolders } from './origin.ts'
 import type { Part } from './part.ts'
 import { avif } from './parts/avif.ts'
 import { cold } from './parts/cold.ts'
@@ -81,3 +82,4 @@ for (const name of chosen) {
   parts = withPart(name, disturbed)
   if (!values.quick) await save()
 }
+await removeDataFolders()

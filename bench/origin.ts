@@ -97,9 +97,20 @@ export const startOrigin = async (options: OriginOptions = {}): Promise<Origin> 
     },
     [Symbol.asyncDispose]: async () => {
       await stopProcess(child)
-      if (options.dataFolder === undefined) await rm(dataFolder, { recursive: true, force: true })
+      if (options.dataFolder === undefined) leftBehind.push(dataFolder)
     },
   }
+}
+
+const leftBehind: string[] = []
+
+/**
+ * Removes the data folders of all origins so far: at the end of everything, since ext4 passes over inodes that were freed in
+ * the last five minutes, one by one, whenever it makes a file. After a removal of some thousands a file took 600 µs instead of
+ * 50 (measured), which the next part would have held against Oriel.
+ */
+export const removeDataFolders = async (): Promise<void> => {
+  for (const folder of leftBehind.splice(0)) await rm(folder, { recursive: true, force: true })
 }
 
 /** Uploads in turns of eight. @returns the hashes in order. */

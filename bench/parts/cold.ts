@@ -12,6 +12,7 @@ import { treeCpuSeconds, watchMemory } from '../process-tree.ts'
 import { startSharpLoops } from '../reference/sharp-loops.ts'
 import { comparedRow, plainRow, type Row } from '../row.ts'
 import { percentile } from '../statistics.ts'
+import { warmUp } from '../warm-up.ts'
 
 /** Jobs a slice: one to two seconds each on two cores. */
 const SERIES = [
@@ -50,6 +51,8 @@ export const cold: Part = async ({ quick, log }) => {
   await using origin = await startOrigin()
   await using loops = startSharpLoops(availableParallelism())
   await using generator = startGenerator()
+  log('warming up')
+  await warmUp(origin, generator, 'jpg')
   const hashes: string[] = []
   for (let at = 0; at < originals; at += REFERENCE_FILES) {
     const count = Math.min(REFERENCE_FILES, originals - at)
