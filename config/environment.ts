@@ -54,6 +54,26 @@ const signingKeys = z.string().transform((text, context) =>
 const notYet = (engine: string) =>
   z.undefined({ error: `this version has only the embedded engine (${engine}); unset the variable` }).optional()
 
+export type DatabaseChoice =
+  | { readonly engine: 'sqlite' }
+  /** `place` is the URL without user and password, for messages. */
+  | { readonly engine: 'postgres'; readonly url: string; readonly place: string }
+
+/** A fault says nothing of the value: it may hold a password in whatever part. */
+const database = z
+  .string()
+  .transform((text, context): DatabaseChoice => {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url && /^postgres(ql)?:$/.test(url.protocol) && /^\/[^/]+$/.test(url.pathname))
+      return { engine: 'postgres', url: text, place: `postgres://${url.host}${url.pathname}` }
+    context.addIssue('a PostgreSQL address, postgres://user:password@host:port/database')
+    return z.NEVER
+  })
+  .default({ engine: 'sqlite' })
+
+/** What the data folder keeps of its own when nothing is set, and several origins on one database must have in common. */
+const SHARED_SECRETS = ['ORIEL_ADMIN_KEY', 'ORIEL_SIGNING_KEYS'] as const
+
 const VARIABLES = z.strictObject({
   PORT: whole(3000, 0, 65_535).describe('port to listen on; 0 takes a free one'),
   HOST: z.string().min(1).default('0.0.0.0').describe('address to listen on'),
@@ -100,7 +120,9 @@ const VARIABLES = z.strictObject({
   ORIEL_SPOOL_BUDGET: bytes(GIB).describe('events waiting on disk; over it new ones are dropped and counted'),
 
   ORIEL_BLOBS: notYet('disk'),
-  ORIEL_DATABASE: notYet('SQLite'),
+  ORIEL_DATABASE: database.describe(
+    'postgres://user:password@host:port/database, shared by any number of origins; else SQLite in the data folder',
+  ),
   ORIEL_REDIS: notYet('in process'),
 })
 
@@ -121,11 +143,15 @@ export const readConfig = (env: Readonly<Record<string, string | undefined>>): C
     Object.entries(env).filter(([name, value]) => value && (name in VARIABLES.shape || name.startsWith('ORIEL_'))),
   )
   const parsed = VARIABLES.safeParse(ours)
-  if (parsed.success) return Object.freeze(parsed.data)
-  const faults = parsed.error.issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((name) => `${name}: no such variable`)
-      : [`${issue.path.join('.')}: ${issue.message}`],
-  )
+  const missing = ours.ORIEL_DATABASE === undefined ? [] : SHARED_SECRETS.filter((name) => !ours[name])
+  if (parsed.success && missing.length === 0) return Object.freeze(parsed.data)
+  const faults = [
+    ...(parsed.error?.issues ?? []).flatMap((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((name) => `${name}: no such variable`)
+        : [`${issue.path.join('.')}: ${issue.message}`],
+    ),
+    ...missing.map((name) => `${name}: needed with ORIEL_DATABASE, the same for every origin that shares it`),
+  ]
   throw new Error(`invalid configuration\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
 }

@@ -43,6 +43,8 @@ export interface Engines {
   readonly analytics: Analytics | undefined
   readonly locker: Locker
   readonly notices: ChangeNotices
+  /** Counters of what several processes share, where they share it. */
+  readonly sharing: Readonly<Record<string, () => object>>
 }
 
 export interface ApiParts {
@@ -145,9 +147,11 @@ const ingestStats = ({ stats }: IngestRoutes) => [
   { area: 'commits', read: () => ({ ...stats.commits }) },
 ]
 
-const statsOf = ({ delivery, engines: { pool, variants, analytics } }: ApiParts) => [
+const statsOf = ({ delivery, engines: { metadata, pool, variants, analytics, sharing } }: ApiParts) => [
   { area: 'delivery', read: delivery.stats },
   { area: 'renderers', read: () => ({ ...pool.stats }) },
   { area: 'variants', read: () => ({ ...variants.stats }) },
+  { area: 'metadata', read: metadata.stats },
+  ...Object.entries(sharing).map(([area, stats]) => ({ area, read: () => ({ ...stats() }) })),
   ...(analytics ? [{ area: 'analytics', read: () => ({ ...analytics.stats }) }] : []),
 ]

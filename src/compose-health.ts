@@ -7,7 +7,7 @@ import type { RendererPool } from './imaging/pool.ts'
 import type { Metadata } from './metadata/database.ts'
 
 export interface CheckedEngines {
-  readonly metadata: Pick<Metadata, 'read' | 'fault'>
+  readonly metadata: Pick<Metadata, 'engine' | 'read' | 'fault'>
   readonly pool: Pick<RendererPool, 'stats' | 'warm'>
   readonly analytics: Pick<Analytics, 'health'> | undefined
 }
@@ -21,7 +21,7 @@ export const createHealthChecks = (
     const fault = metadata.fault()
     if (fault !== undefined) return { state: 'down', detail: fault }
     await metadata.read.selectFrom('originals').select('digest').limit(1).execute()
-    return { state: 'ready', detail: 'SQLite' }
+    return { state: 'ready', detail: metadata.engine }
   },
   blobs: async () => {
     await checkDisk(folder)

@@ -1,7 +1,6 @@
 /** The composition root: the only file that names drivers. Opens everything in order, and closes it in the reverse. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from 'pino'
 import type { Config } from '../config/environment.ts'
@@ -11,7 +10,7 @@ import { type Analytics, createAnalytics } from './analytics/analytics.ts'
 import { openDiskOriginals } from './blobs/disk-originals.ts'
 import { openDiskVariants } from './blobs/disk-variants.ts'
 import { composeApi, type Engines } from './compose-api.ts'
-import { createInProcessLocker, createInProcessNotices } from './coordination/in-process.ts'
+import { openShared } from './compose-shared.ts'
 import { AppError } from './core/errors.ts'
 import { createDelivery, type Delivery } from './delivery/delivery.ts'
 import { createSigningKeys, type SigningKeys } from './delivery/signature.ts'
@@ -20,7 +19,6 @@ import type { Secrets } from './first-start.ts'
 import { problemResponse } from './http/problem.ts'
 import { createRendererPool } from './imaging/pool.ts'
 import { lockFolder } from './metadata/folder-lock.ts'
-import { openSqliteMetadata } from './metadata/sqlite.ts'
 import { findDeliverySubject } from './metadata/subjects.ts'
 
 export interface OrielOrigin {
@@ -56,7 +54,7 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
 const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableStack): Promise<Engines> => {
   const folder = config.ORIEL_DATA
   opened.use(lockFolder(folder))
-  const metadata = opened.use(await openSqliteMetadata(join(folder, 'oriel.db')))
+  const shared = await openShared(config, log, opened)
   const originals = await openDiskOriginals(folder)
   const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))
   const pool = opened.use(
@@ -69,13 +67,11 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
   )
   const analytics = config.ORIEL_ANALYTICS === 'on' ? opened.use(await openAnalytics(config, log)) : undefined
   return {
-    metadata,
+    ...shared,
     originals,
     variants,
     pool,
     analytics,
-    locker: createInProcessLocker(),
-    notices: createInProcessNotices(),
   }
 }
 

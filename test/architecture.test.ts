@@ -24,12 +24,18 @@ const RANK: Readonly<Record<string, number>> = {
   compose: 6,
   'compose-api': 5,
   'compose-health': 5,
+  'compose-shared': 6,
   server: 7,
   main: 8,
 }
 
 /** Files that are drivers: only their own folder and the composition root may name them. */
-const DRIVERS = [/^blobs\/disk-/, /^metadata\/(sqlite|folder-lock)/, /^coordination\/in-process/, /^imaging\/pool/]
+const DRIVERS = [
+  /^blobs\/disk-/,
+  /^metadata\/(sqlite|postgres|folder-lock)/,
+  /^coordination\/(in-process|postgres-)/,
+  /^imaging\/pool/,
+]
 
 /** Rank 3 areas may use each other's ports: types that say what one needs of the other. */
 const PORT = /-port\.ts$/
@@ -74,6 +80,7 @@ describe('architecture', () => {
     ['sharp', /^src\/imaging\//],
     ['kysely', /^src\/metadata\//],
     ['node:sqlite', /^src\/metadata\//],
+    ['pg', /^src\/(metadata|coordination)\/postgres/],
     ['@clickhouse/client', /^src\/analytics\//],
     ['chdb', /^src\/analytics\//],
     ['prom-client', /^src\/(telemetry\.ts|http\/ops\.ts)/],

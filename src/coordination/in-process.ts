@@ -1,6 +1,9 @@
 /** Leases and change notices for one process: queues and callbacks in memory. */
-import type { Digest } from '../core/ids.ts'
 import type { ChangeNotices, Lease, Locker } from './coordination.ts'
+import { createSubscribers } from './subscribers.ts'
+
+/** What one process holds in memory it loses only with itself. */
+const NEVER_LOST = new AbortController().signal
 
 /** First come, first served per name. A freed name is handed over, so that a newcomer cannot slip in before those who wait. */
 export const createInProcessLocker = (): Locker => {
@@ -23,6 +26,7 @@ export const createInProcessLocker = (): Locker => {
     token += 1
     return {
       token,
+      lost: NEVER_LOST,
       [Symbol.asyncDispose]: async () => {
         if (held) release(name)
         held = false
@@ -60,24 +64,6 @@ const takeTurn = (queue: Set<() => void>, signal: AbortSignal): Promise<void> =>
 
 /** Subscribers are told one after the other, before `publish` resolves. One that throws hinders no other; then `publish` rejects. */
 export const createInProcessNotices = (): ChangeNotices => {
-  const listeners = new Set<(digest: Digest) => void>()
-  return {
-    publish: async (digest) => {
-      const faults: unknown[] = []
-      for (const listener of listeners) {
-        try {
-          listener(digest)
-        } catch (error) {
-          faults.push(error)
-        }
-      }
-      if (faults.length > 0) throw new AggregateError(faults, `a subscriber failed on the change of ${digest}`)
-    },
-    subscribe: (listener) => {
-      // Wrapped, so that one function subscribed twice is two subscriptions.
-      const own = (digest: Digest) => listener(digest)
-      listeners.add(own)
-      return () => void listeners.delete(own)
-    },
-  }
+  const { tell, subscribe } = createSubscribers()
+  return { publish: async (digest) => tell(digest), subscribe, live: () => true }
 }

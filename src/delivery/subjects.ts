@@ -1,7 +1,7 @@
 /**
  * What delivery knows of a hash, remembered until something changes it. A deleted or now-private asset must not be served
  * from the moment the call returns (CONTRACT §7.4), so change notices mark every remembered copy as no longer current,
- * also one that somebody holds in the middle of a request.
+ * also one that somebody holds in the middle of a request. While notices do not arrive, nothing is remembered.
  */
 import { LRUCache } from 'lru-cache'
 import type { ChangeNotices } from '../coordination/coordination.ts'
@@ -18,7 +18,7 @@ export interface KnownSubject {
 export interface Subjects extends Disposable {
   /** Without I/O; undefined when not remembered. */
   peek(digest: Digest): KnownSubject | undefined
-  /** Remembered or read; always current when it resolves. */
+  /** Remembered or read; current when it resolves, except while notices are down: then it was read just now. */
   find(digest: Digest): Promise<KnownSubject>
   readonly size: number
 }
@@ -40,6 +40,11 @@ export const createSubjects = (
   const reading = new Map<Digest, Promise<KnownSubject>>()
 
   const unsubscribe = notices.subscribe((digest) => {
+    if (digest === 'all') {
+      reading.clear()
+      known.clear()
+      return
+    }
     // A read that is under way may have seen the rows before the change: whoever waits for it must read again.
     reading.delete(digest)
     known.delete(digest)
@@ -65,9 +70,10 @@ export const createSubjects = (
   }
 
   return {
-    peek: (digest) => known.get(digest),
+    peek: (digest) => (notices.live() ? known.get(digest) : undefined),
     async find(digest) {
       for (;;) {
+        if (!notices.live()) return { subject: await read(digest), current: false }
         const entry = known.get(digest) ?? (await (reading.get(digest) ?? load(digest)))
         if (entry.current) return entry
       }

@@ -24,9 +24,11 @@ export const openSqliteMetadata = async (path: string): Promise<Metadata> => {
   const search = new Kysely<Schema>({ dialect: createSqliteDialect(searcher.execute, false) })
   const write = new Kysely<Schema>({ dialect: createSqliteDialect(writer.execute, true) })
   return {
+    engine: 'SQLite',
     read,
     search,
     transaction: (work) => write.transaction().execute(work),
+    stats: () => ({}),
     fault: () => faultOf('writer', writer) ?? faultOf('searcher', searcher),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([read.destroy(), search.destroy(), write.destroy()])

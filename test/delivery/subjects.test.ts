@@ -6,12 +6,20 @@ import { createSubjects } from '../../src/delivery/subjects.ts'
 import { digest, subjectOf } from './picture.ts'
 
 const noticeBoard = () => {
-  const listeners = new Set<(digest: Digest) => void>()
+  const listeners = new Set<(changed: Digest | 'all') => void>()
+  let live = true
+  const tell = (changed: Digest | 'all') => {
+    for (const listener of listeners) listener(changed)
+  }
   return {
-    publish: async (changed: Digest) => {
-      for (const listener of listeners) listener(changed)
+    publish: async (changed: Digest) => tell(changed),
+    live: () => live,
+    /** The subscription is lost (false) or back (true). */
+    turn: (on: boolean) => {
+      live = on
+      tell('all')
     },
-    subscribe: (listener: (digest: Digest) => void) => {
+    subscribe: (listener: (changed: Digest | 'all') => void) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
@@ -55,6 +63,41 @@ describe('remembered subjects', () => {
     uploaded = true
     await notices.publish(digest)
     expect((await subjects.find(digest)).subject?.access).toBe('public')
+  })
+})
+
+describe('while notices do not arrive', () => {
+  it('every look is a new one, and nothing that was known before or read meanwhile counts afterwards', async () => {
+    const notices = noticeBoard()
+    let reads = 0
+    let access: DeliverySubject['access'] = 'public'
+    const subjects = createSubjects(async () => {
+      reads += 1
+      return subjectOf(access)
+    }, notices)
+    const before = await subjects.find(digest)
+    notices.turn(false)
+    expect(before.current).toBe(false)
+    expect(subjects.peek(digest)).toBeUndefined()
+    const during = await subjects.find(digest)
+    access = 'private'
+    expect((await subjects.find(digest)).subject?.access).toBe('private')
+    notices.turn(true)
+    expect(during.current).toBe(false)
+    expect(subjects.peek(digest)).toBeUndefined()
+    expect((await subjects.find(digest)).current).toBe(true)
+    expect(reads).toBe(4)
+  })
+
+  it('a read that was under way when they stopped is not believed', async () => {
+    const notices = noticeBoard()
+    const first = Promise.withResolvers<DeliverySubject>()
+    const answers = [first.promise, Promise.resolve(subjectOf('private'))]
+    const subjects = createSubjects(() => answers.shift() ?? Promise.reject(new Error('read too often')), notices)
+    const asked = subjects.find(digest)
+    notices.turn(false)
+    first.resolve(subjectOf('public'))
+    expect((await asked).subject?.access).toBe('private')
   })
 })
 
