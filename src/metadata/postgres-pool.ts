@@ -56,6 +56,8 @@ export const createPool = ({ url, max, statementLimitMs, settings }: PoolOptions
     `idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MS}`,
     ...settings,
   ]
+  // The pool waits for it, which its types do not say.
+  const onConnect = (client: ClientBase): unknown => prepare(client, session, fail)
   const pool = new Pool({
     connectionString: url,
     application_name: 'oriel',
@@ -66,7 +68,7 @@ export const createPool = ({ url, max, statementLimitMs, settings }: PoolOptions
     maxLifetimeSeconds: LIFETIME_SECONDS,
     keepAlive: true,
     types: NUMBERS,
-    onConnect: (client) => prepare(client, session, fail),
+    onConnect,
   })
   // An idle connection that breaks is dropped by the pool; without a listener its event would end the process.
   pool.on('error', fail)

@@ -62,7 +62,7 @@ export const original = (digest: Digest) => ({
     hasProfile: false,
   },
   takenAt: '2026-01-02T03:04:05.000Z',
-  location: { latitude: 52.123456789012345, longitude: -0.1 },
+  location: { latitude: 52.12345678901234, longitude: -0.1 },
   camera: 'Läica M6 📷',
 })
 
