@@ -6,6 +6,7 @@
  */
 import type { OriginalStore, VariantStore } from '../blobs/store.ts'
 import { assertHeld, type ChangeNotices, type Lease, type Locker } from '../coordination/coordination.ts'
+import { AppError } from '../core/errors.ts'
 import type { AssetId, Digest } from '../core/ids.ts'
 import { purgeAsset } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
@@ -36,7 +37,8 @@ export interface Purging {
     deletedBefore: Date,
     signal: AbortSignal,
   ): Promise<PurgeOutcome>
-  /** Removes bytes that have no row, or finishes a removal that was left; answers false when an upload has given them a row meanwhile. */
+  /** Removes bytes that have no row, or finishes a removal that was left; answers false when an upload has
+   *  given them a row meanwhile, or another removes them. */
   removeOrphan(digest: Digest, signal: AbortSignal): Promise<boolean>
 }
 
@@ -54,7 +56,10 @@ export const createPurging = ({ metadata, originals, variants, locker, notices }
       const { outcome, version } = await metadata.transaction(async (transaction): Promise<RowsGone> => {
         if (!(await purgeAsset(transaction, id, deletedBefore))) return { outcome: 'kept' }
         if (!(await removeOriginalIfUnreferenced(transaction, digest))) return { outcome: 'purged' }
-        return { outcome: 'last', version: await beginRemoval(transaction, digest, new Date()) }
+        const version = await beginRemoval(transaction, digest, new Date())
+        // No row is committed while bytes are being removed, so there is none to purge.
+        if (version === undefined) throw new AppError('internal', `the bytes of ${digest} are being removed already`)
+        return { outcome: 'last', version }
       })
       if (outcome === 'kept') return outcome
       // Before the bytes go, so that delivery does not look for them in vain.

@@ -49,19 +49,30 @@ export const refuseIfRemoved = async (transaction: Queries, seen: readonly SeenR
   }
 }
 
-/** In the transaction that has found no row to refer to the bytes. Answers the version for `endRemoval`. */
-export const beginRemoval = async (transaction: Queries, digest: Digest, at: Date): Promise<number> => {
-  const { version } = await transaction
+/**
+ * In the transaction that has found no row to refer to the bytes. Answers the version for `endRemoval`; undefined while another removes
+ * them, also one that has lost its lease: only what is older than the limit is taken over.
+ */
+export const beginRemoval = async (transaction: Queries, digest: Digest, at: Date): Promise<number | undefined> => {
+  const row = await transaction
     .insertInto('removals')
     .values({ digest, version: 1, pending: 1, at: at.getTime() })
     .onConflict((conflict) =>
       conflict
         .column('digest')
-        .doUpdateSet({ version: sql<number>`removals.version + 1`, pending: 1, at: at.getTime() }),
+        .doUpdateSet({ version: sql<number>`removals.version + 1`, pending: 1, at: at.getTime() })
+        .where(({ or, eb }) =>
+          or([eb('removals.pending', '=', 0), eb('removals.at', '<=', at.getTime() - REMOVAL_LIMIT_MS)]),
+        ),
     )
     .returning('version')
-    .executeTakeFirstOrThrow()
-  return version
+    .executeTakeFirst()
+  return row?.version
+}
+
+/** Where one process owns the rows: what is under way when it starts was left by one that is gone, and need not grow old. */
+export const ageRemovals = async (transaction: Queries): Promise<void> => {
+  await transaction.updateTable('removals').set({ at: 0 }).where('pending', '=', 1).execute()
 }
 
 /** The bytes are gone. Without effect if another has taken this removal over. */

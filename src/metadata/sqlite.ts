@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Kysely } from 'kysely'
 import type { Metadata } from './database.ts'
+import { ageRemovals } from './removals.ts'
 import type { Schema } from './schema.ts'
 import { openSqliteConnection } from './sqlite-connection.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
@@ -23,6 +24,7 @@ export const openSqliteMetadata = async (path: string): Promise<Metadata> => {
   })
   const search = new Kysely<Schema>({ dialect: createSqliteDialect(searcher.execute, false) })
   const write = new Kysely<Schema>({ dialect: createSqliteDialect(writer.execute, true) })
+  await write.transaction().execute(ageRemovals)
   return {
     engine: 'SQLite',
     read,
