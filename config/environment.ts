@@ -71,9 +71,25 @@ const signingKeys = z.string().transform((text, context) =>
   }),
 )
 
-/** What a later version will accept; until then a value is refused, not ignored. */
-const notYet = (engine: string) =>
-  z.undefined({ error: `this version has only the embedded engine (${engine}); unset the variable` }).optional()
+export type DatabaseChoice =
+  | { readonly engine: 'sqlite' }
+  /** `place` is the URL without user and password, for messages. */
+  | { readonly engine: 'postgres'; readonly url: string; readonly place: string }
+
+/** A fault says nothing of the value: it may hold a password in whatever part. */
+const database = z
+  .string()
+  .transform((text, context): DatabaseChoice => {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url && /^postgres(ql)?:$/.test(url.protocol) && /^\/[^/]+$/.test(url.pathname))
+      return { engine: 'postgres', url: text, place: `postgres://${url.host}${url.pathname}` }
+    context.addIssue('a PostgreSQL address, postgres://user:password@host:port/database')
+    return z.NEVER
+  })
+  .default({ engine: 'sqlite' })
+
+/** What the data folder keeps of its own when nothing is set, and several origins on one database must have in common. */
+const SHARED_SECRETS = ['ORIEL_ADMIN_KEY', 'ORIEL_SIGNING_KEYS'] as const
 
 const VARIABLES = z.strictObject({
   PORT: whole(3000, 0, 65_535).describe('port to listen on; 0 takes a free one'),
@@ -134,7 +150,9 @@ const VARIABLES = z.strictObject({
   ORIEL_CLICKHOUSE: webAddress.optional().describe('a ClickHouse server; else the embedded engine'),
   ORIEL_SPOOL_BUDGET: bytes(GIB).describe('events waiting on disk; over it new ones are dropped and counted'),
 
-  ORIEL_DATABASE: notYet('SQLite'),
+  ORIEL_DATABASE: database.describe(
+    'postgres://user:password@host:port/database, shared by any number of origins; else SQLite in the data folder',
+  ),
   ORIEL_REDIS: redisAddress
     .optional()
     .describe('redis://… or rediss://… that all origins share, for speed only; else each is alone'),
@@ -157,10 +175,16 @@ export const readConfig = (env: Readonly<Record<string, string | undefined>>): C
     Object.entries(env).filter(([name, value]) => value && (name in VARIABLES.shape || name.startsWith('ORIEL_'))),
   )
   const parsed = VARIABLES.safeParse(ours)
-  const faults = parsed.success ? keyless(parsed.data) : namedFaults(parsed.error.issues)
+  const faults = [
+    ...(parsed.success ? keyless(parsed.data) : namedFaults(parsed.error.issues)),
+    ...(ours.ORIEL_DATABASE === undefined ? [] : SHARED_SECRETS.filter((name) => !ours[name]).map(unshared)),
+  ]
   if (parsed.success && faults.length === 0) return Object.freeze(parsed.data)
   throw new Error(`invalid configuration\n${faults.map((fault) => `  ${fault}`).join('\n')}`)
 }
+
+const unshared = (name: string): string =>
+  `${name}: needed with ORIEL_DATABASE, the same for every origin that shares it`
 
 /** An edge that anybody could tell to forget would be of no use. */
 const keyless = ({ ORIEL_EDGE_PURGE, ORIEL_EDGE_PURGE_KEY }: Config): readonly string[] =>

@@ -52,6 +52,8 @@ export interface Engines {
   readonly reachable: (key: VariantKey) => Promise<void>
   readonly redis: SharedRedis | undefined
   readonly edges: (EdgePurger & { readonly stats: () => object }) | undefined
+  /** Counters of what several processes share, where they share it. */
+  readonly sharing: Readonly<Record<string, () => object>>
 }
 
 export interface ApiParts {
@@ -156,12 +158,17 @@ const ingestStats = ({ stats }: IngestRoutes) => [
   { area: 'commits', read: () => ({ ...stats.commits }) },
 ]
 
-const statsOf = ({ delivery, engines: { pool, blobs, variants, analytics, redis, edges } }: ApiParts) => [
+const statsOf = ({
+  delivery,
+  engines: { metadata, pool, blobs, variants, analytics, redis, edges, sharing },
+}: ApiParts) => [
   { area: 'delivery', read: delivery.stats },
   { area: 'renderers', read: () => ({ ...pool.stats }) },
   { area: 'variants', read: () => ({ ...variants.stats }) },
   ...blobs.stats,
   ...(redis ? [{ area: 'redis', read: redis.stats }] : []),
   ...(edges ? [{ area: 'edges', read: () => ({ ...edges.stats() }) }] : []),
+  { area: 'metadata', read: metadata.stats },
+  ...Object.entries(sharing).map(([area, stats]) => ({ area, read: () => ({ ...stats() }) })),
   ...(analytics ? [{ area: 'analytics', read: () => ({ ...analytics.stats }) }] : []),
 ]

@@ -6,7 +6,7 @@ import type { RendererPool } from './imaging/pool.ts'
 import type { Metadata } from './metadata/database.ts'
 
 export interface CheckedEngines {
-  readonly metadata: Pick<Metadata, 'read' | 'fault'>
+  readonly metadata: Pick<Metadata, 'engine' | 'read' | 'fault'>
   readonly blobs: Pick<Blobs, 'check'>
   readonly pool: Pick<RendererPool, 'stats' | 'warm'>
   readonly analytics: Pick<Analytics, 'health'> | undefined
@@ -20,7 +20,7 @@ export const createHealthChecks = ({ metadata, blobs, pool, analytics, redis }: 
     const fault = metadata.fault()
     if (fault !== undefined) return { state: 'down', detail: fault }
     await metadata.read.selectFrom('originals').select('digest').limit(1).execute()
-    return { state: 'ready', detail: 'SQLite' }
+    return { state: 'ready', detail: metadata.engine }
   },
   blobs: () => blobs.check(),
   renderers: () => renderersHealth(pool),

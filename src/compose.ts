@@ -1,7 +1,6 @@
 /** The composition root: only the `compose` files name drivers. Opens everything in order, and closes it in the reverse. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from 'pino'
 import type { Config } from '../config/environment.ts'
@@ -10,8 +9,11 @@ import { PRESETS } from '../config/presets.ts'
 import { type Analytics, createAnalytics } from './analytics/analytics.ts'
 import { composeApi, type Engines } from './compose-api.ts'
 import { type Blobs, openBlobs } from './compose-blobs.ts'
+import { openShared } from './compose-shared.ts'
+import { bothNotices } from './coordination/both-notices.ts'
+import type { ChangeNotices } from './coordination/coordination.ts'
 import { createHttpEdgePurger, type HttpEdgePurger } from './coordination/http-edge-purger.ts'
-import { createInProcessLeases, createInProcessLocker, createInProcessNotices } from './coordination/in-process.ts'
+import { createInProcessLeases } from './coordination/in-process.ts'
 import type { SharedRedis } from './coordination/redis.ts'
 import { AppError } from './core/errors.ts'
 import type { Digest } from './core/ids.ts'
@@ -23,7 +25,6 @@ import type { Secrets } from './first-start.ts'
 import { problemResponse } from './http/problem.ts'
 import { createRendererPool } from './imaging/pool.ts'
 import { lockFolder } from './metadata/folder-lock.ts'
-import { openSqliteMetadata } from './metadata/sqlite.ts'
 import { findDeliverySubject } from './metadata/subjects.ts'
 
 export interface OrielOrigin {
@@ -59,7 +60,7 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
 const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableStack): Promise<Engines> => {
   const folder = config.ORIEL_DATA
   opened.use(lockFolder(folder))
-  const metadata = opened.use(await openSqliteMetadata(join(folder, 'oriel.db')))
+  const shared = await openShared(config, log, opened)
   const blobs = await openBlobs(config, log, opened)
   const pool = opened.use(
     createRendererPool({
@@ -72,16 +73,14 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
   const analytics = config.ORIEL_ANALYTICS === 'on' ? opened.use(await openAnalytics(config, log)) : undefined
   const redis =
     config.ORIEL_REDIS === undefined ? undefined : opened.use(await openSharedRedis(config.ORIEL_REDIS, log))
-  const locker = createInProcessLocker()
   return {
-    metadata,
+    ...shared,
     blobs,
     originals: blobs.originals,
     pool,
     analytics,
-    locker,
-    edges: openEdges(config, { metadata, locker }, log, opened),
-    ...shareVariants(blobs.variants, redis),
+    edges: openEdges(config, shared, log, opened),
+    ...shareVariants(blobs.variants, shared.notices, redis),
   }
 }
 
@@ -93,12 +92,16 @@ const openSharedRedis = async (url: string, log: Logger): Promise<SharedRedis> =
 
 type VariantEngines = Pick<Engines, 'variants' | 'notices' | 'leases' | 'reachable' | 'redis'>
 
-/** Variants, and what instances have to say to each other about them: over Redis, or nothing at all. */
-const shareVariants = (store: Blobs['variants'], redis: SharedRedis | undefined): VariantEngines => {
+/** Variants, and what instances have to say to each other about them: over Redis too, where there is one. */
+const shareVariants = (
+  store: Blobs['variants'],
+  notices: ChangeNotices,
+  redis: SharedRedis | undefined,
+): VariantEngines => {
   if (!redis)
     return {
       variants: store,
-      notices: createInProcessNotices(),
+      notices,
       leases: createInProcessLeases(),
       reachable: async () => {},
       redis,
@@ -106,7 +109,7 @@ const shareVariants = (store: Blobs['variants'], redis: SharedRedis | undefined)
   const tier = createSharedTier(store, redis.cache)
   return {
     variants: tier,
-    notices: purgingNotices(redis.notices, redis.cache),
+    notices: purgingNotices(bothNotices(notices, redis.notices), redis.cache),
     leases: redis.leases,
     reachable: tier.reachable,
     redis,

@@ -25,6 +25,7 @@ const RANK: Readonly<Record<string, number>> = {
   'compose-api': 5,
   'compose-blobs': 5,
   'compose-health': 5,
+  'compose-shared': 6,
   server: 7,
   main: 8,
 }
@@ -32,8 +33,8 @@ const RANK: Readonly<Record<string, number>> = {
 /** Files that are drivers: only their own folder and the composition root may name them. */
 const DRIVERS = [
   /^blobs\/(disk|s3)-/,
-  /^metadata\/(sqlite|folder-lock)/,
-  /^coordination\/(in-process|redis|http-edge-purger)/,
+  /^metadata\/(sqlite|postgres|folder-lock)/,
+  /^coordination\/(in-process|postgres-|redis|http-edge-purger)/,
   /^imaging\/pool/,
 ]
 
@@ -80,6 +81,7 @@ describe('architecture', () => {
     ['sharp', /^src\/imaging\//],
     ['kysely', /^src\/metadata\//],
     ['node:sqlite', /^src\/metadata\//],
+    ['pg', /^src\/(metadata|coordination)\/postgres/],
     ['@clickhouse/client', /^src\/analytics\//],
     ['chdb', /^src\/analytics\//],
     ['@aws-sdk/client-s3', /^src\/blobs\/s3-/],

@@ -1,13 +1,31 @@
-/** Ports of what several processes share: leases, change notices, small hot values, limits. Drivers: in process, and Redis. */
+/** Ports of what several processes share: leases, change notices, small hot values, limits. Drivers: in process, PostgreSQL, Redis. */
+import { AppError } from '../core/errors.ts'
 import type { Digest, VariantKey } from '../core/ids.ts'
 
 /** Held exclusive right to a name. `token` grows with every grant of the name: a store can refuse a stale holder (fencing). */
 export interface Lease extends AsyncDisposable {
   readonly token: number
+  /**
+   * Aborts when the right is known to be lost, such as with the connection that held it; another may then have it. It may have been
+   * lost before that, so what must not happen twice needs a guard of its own as well (`metadata/removals.ts`). In process: never.
+   */
+  readonly lost: AbortSignal
+}
+
+/** Before each step that others must not see half of. @throws AppError `busy` when the lease is lost. */
+export const assertHeld = ({ lost }: Lease): void => {
+  if (lost.aborted)
+    throw new AppError('busy', 'the lock was lost in the middle of the work', {
+      cause: lost.reason,
+      retryAfterSeconds: 1,
+    })
 }
 
 export interface Locker {
-  /** Waits in line for the name. The wait is bounded by `signal`. @throws the signal's reason when it aborts first. */
+  /**
+   * Waits in line for the name. The wait is bounded by `signal`.
+   * @throws the signal's reason when it aborts first; AppError `busy` when what keeps the leases is away.
+   */
   acquire(name: string, signal: AbortSignal): Promise<Lease>
 }
 
@@ -19,6 +37,9 @@ export interface Receipt {
   /** Each tier by name: `instances`, `shared-cache`, an edge. */
   readonly tiers: Readonly<Record<string, 'confirmed' | 'unreachable'>>
 }
+
+/** Nobody but this process was to be told, or there is no way to know who heard. */
+export const NOBODY_ASKED: Receipt = { instances: 0, confirmed: 0, tiers: {} }
 
 /** Says that what delivery knows of a digest is no longer true (visibility, deletion, first upload). */
 export interface ChangeNotices {

@@ -1,6 +1,9 @@
 /** Leases and change notices for one process: queues and callbacks in memory. */
-import type { ChangeNotices, Lease, Locker, Receipt, RenderLeases } from './coordination.ts'
+import { type ChangeNotices, type Lease, type Locker, NOBODY_ASKED, type RenderLeases } from './coordination.ts'
 import { createSubscribers } from './subscribers.ts'
+
+/** What one process holds in memory it loses only with itself. */
+const NEVER_LOST = new AbortController().signal
 
 /** First come, first served per name. A freed name is handed over, so that a newcomer cannot slip in before those who wait. */
 export const createInProcessLocker = (): Locker => {
@@ -23,6 +26,7 @@ export const createInProcessLocker = (): Locker => {
     token += 1
     return {
       token,
+      lost: NEVER_LOST,
       [Symbol.asyncDispose]: async () => {
         if (held) release(name)
         held = false
@@ -64,14 +68,12 @@ export const createInProcessNotices = (): ChangeNotices => {
   return {
     publish: async (digest) => {
       subscribers.tell(digest)
-      return NOBODY_ELSE
+      return NOBODY_ASKED
     },
     subscribe: subscribers.subscribe,
     live: () => true,
   }
 }
-
-const NOBODY_ELSE: Receipt = { instances: 0, confirmed: 0, tiers: {} }
 
 /** Single flight collapses within a process, so here everybody who asks may render. */
 export const createInProcessLeases = (): RenderLeases => {

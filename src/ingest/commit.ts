@@ -1,7 +1,7 @@
 /** From staged bytes to an acknowledged asset: bytes first, then every row in one transaction, all under the digest's lock. */
 import { createHash } from 'node:crypto'
 import type { OriginalStore, Staged } from '../blobs/store.ts'
-import type { ChangeNotices, Locker } from '../coordination/coordination.ts'
+import { assertHeld, type ChangeNotices, type Locker } from '../coordination/coordination.ts'
 import type { Asset, AssetDetails } from '../core/asset.ts'
 import { AppError } from '../core/errors.ts'
 import { newAssetId, type OwnerId } from '../core/ids.ts'
@@ -11,6 +11,7 @@ import { findAsset, insertAssets } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { findIdempotent, type IdempotencyRecord, saveIdempotent } from '../metadata/idempotency.ts'
 import { findOriginal, insertOriginals, type OriginalRecord } from '../metadata/originals.ts'
+import { refuseIfRemoved, type SeenRemoval, seeRemoval } from '../metadata/removals.ts'
 import { createGroupCommit, type GroupCommitStats } from './group-commit.ts'
 import { type UploadPolicy, validateFacts } from './validate.ts'
 
@@ -48,12 +49,15 @@ interface CommitItem {
   readonly asset: Asset
   readonly original: OriginalRecord
   readonly idempotency: IdempotencyRecord | undefined
+  /** As it was before the bytes were looked for. */
+  readonly removal: SeenRemoval
 }
 
 /**
  * @returns the use case, and the counters of its transactions.
  * The use case throws what the prober throws of the bytes, `too-large`/`unsupported-type` by policy, `unprocessable` when
- * the idempotency key was used for another upload, `gone` when its asset has been deleted since, `busy` on a full disk.
+ * the idempotency key was used for another upload, `gone` when its asset has been deleted since, `busy` on a full disk, when the
+ * database is away, and when the upload lost against a removal of the same bytes or another use of its key.
  */
 export const createCommit = (
   ports: CommitPorts,
@@ -63,7 +67,8 @@ export const createCommit = (
 
   const store = async (upload: Upload, fingerprint: string, signal: AbortSignal): Promise<Committed> => {
     const { staged, ownerId, idempotencyKey } = upload
-    await using _lease = await locker.acquire(`digest:${staged.digest}`, signal)
+    await using lease = await locker.acquire(`digest:${staged.digest}`, signal)
+    const removal = await seeRemoval(metadata.read, staged.digest)
     const known = await findOriginal(metadata.read, staged.digest)
     const original = known ?? (await probe(ports.prober, staged, signal))
     validateFacts(original.facts, ports.policy)
@@ -72,7 +77,8 @@ export const createCommit = (
     const asset = newAsset(upload, original, ports.defaultVisibility)
     const deduplicated = known !== undefined
     const idempotency = idempotencyKey && { ownerId, key: idempotencyKey, fingerprint, assetId: asset.id, deduplicated }
-    await group.commit({ asset, original, idempotency: idempotency || undefined })
+    assertHeld(lease)
+    await group.commit({ asset, original, idempotency: idempotency || undefined, removal }).catch(toldToRetry)
     await ports.notices.publish(staged.digest)
     return { asset, deduplicated, created: true }
   }
@@ -123,8 +129,19 @@ const newAsset = (
   }
 }
 
+/** Who lost a race inside the transaction has nothing to mend: the same upload again finds what the winner left. */
+const toldToRetry = (error: unknown): never => {
+  if (error instanceof AppError && error.kind === 'conflict')
+    throw new AppError('busy', error.message, { cause: error, retryAfterSeconds: 1 })
+  throw error
+}
+
 const writeRows = (metadata: Metadata, items: readonly CommitItem[]): Promise<void> =>
   metadata.transaction(async (transaction) => {
+    await refuseIfRemoved(
+      transaction,
+      items.map(({ removal }) => removal),
+    )
     const originals = new Map(items.map(({ original }) => [original.digest, original]))
     await insertOriginals(transaction, [...originals.values()])
     await insertAssets(

@@ -1,4 +1,5 @@
 /** Many small writes as few transactions: what arrives while one is under way shares the next, and its one fsync. */
+import { AppError } from '../core/errors.ts'
 
 export interface GroupCommitStats {
   batches: number
@@ -19,7 +20,10 @@ interface Waiting<T> {
   readonly reject: (error: unknown) => void
 }
 
-/** `write` commits all of its items or none. A batch that fails is tried item by item, so that only the guilty one fails. */
+/**
+ * `write` commits all of its items or none. A batch that fails is tried item by item, so that only the guilty one fails; not when the
+ * database is `busy`: that is no item's fault, and 64 time limits one after the other would be minutes.
+ */
 export const createGroupCommit = <T>(
   write: (items: readonly T[]) => Promise<void>,
   maxBatch: number,
@@ -35,8 +39,8 @@ export const createGroupCommit = <T>(
       stats.items += batch.length
       for (const { resolve } of batch) resolve()
     } catch (error) {
-      if (batch.length === 1) {
-        batch[0]?.reject(error)
+      if (batch.length === 1 || (error instanceof AppError && error.kind === 'busy')) {
+        for (const { reject } of batch) reject(error)
         return
       }
       stats.split += 1

@@ -7,6 +7,7 @@ import { findPastGrace } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { dropExpiredIdempotency } from '../metadata/idempotency.ts'
 import { withoutRow } from '../metadata/originals.ts'
+import { dropOldRemovals, findUnfinishedRemovals } from '../metadata/removals.ts'
 import type { Purging } from './purge.ts'
 
 /** Rows looked at in one go: each purge is a transaction of its own, so a batch holds nobody up. */
@@ -41,7 +42,7 @@ export interface CollectorStats {
 
 export interface Collector extends AsyncDisposable {
   readonly stats: Readonly<CollectorStats>
-  /** Purges all that is past its grace, now. */
+  /** Purges all that is past its grace, and finishes removals that a process left in the middle, now. */
   sweep(signal: AbortSignal): Promise<void>
   /** Removes all bytes without a row that are older than the grace, now. */
   scan(signal: AbortSignal): Promise<void>
@@ -65,8 +66,10 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
   const sweep = async (signal: AbortSignal): Promise<void> => {
     await using _lease = await ports.locker.acquire('collect:sweep', signal)
     await sweepPastGrace(ports, options.graceMs, stats, signal)
+    await finishRemovals(ports, stats, signal)
     const dropped = await ports.metadata.transaction((transaction) => dropExpiredIdempotency(transaction, new Date()))
     stats.idempotencyDropped += dropped
+    await ports.metadata.transaction((transaction) => dropOldRemovals(transaction, new Date()))
     stats.sweeps += 1
   }
   const scan = async (signal: AbortSignal): Promise<void> => {
@@ -115,6 +118,17 @@ const sweepPastGrace = async (
       if (outcome === 'last') stats.originalsRemoved += 1
     }
     if (due.length < BATCH) return
+  }
+}
+
+const finishRemovals = async (
+  { metadata, purging }: CollectorPorts,
+  stats: CollectorStats,
+  signal: AbortSignal,
+): Promise<void> => {
+  for (const digest of await findUnfinishedRemovals(metadata.search, new Date(), BATCH)) {
+    signal.throwIfAborted()
+    if (await purging.removeOrphan(digest, signal)) stats.originalsRemoved += 1
   }
 }
 

@@ -1,4 +1,5 @@
 /** Idempotency keys: which asset an upload under a key made, and a fingerprint of what was asked. */
+import { AppError } from '../core/errors.ts'
 import type { AssetId, OwnerId } from '../core/ids.ts'
 import type { Queries } from './database.ts'
 
@@ -38,14 +39,17 @@ export const findIdempotent = async (
   )
 }
 
-/** The caller holds the key's lock and has found no valid record; an expired one is replaced. */
+/**
+ * The caller holds the key's lock and has found no valid record; an expired one is replaced. The first wins, also where the lock was lost.
+ * @throws AppError `conflict` when a valid record of one of the keys is there by now.
+ */
 export const saveIdempotent = async (
   transaction: Queries,
   records: readonly IdempotencyRecord[],
   at: Date,
 ): Promise<void> => {
   if (records.length === 0) return
-  await transaction
+  const result = await transaction
     .insertInto('idempotency')
     .values(
       records.map((record) => ({
@@ -58,14 +62,19 @@ export const saveIdempotent = async (
       })),
     )
     .onConflict((conflict) =>
-      conflict.columns(['owner', 'key']).doUpdateSet((excluded) => ({
-        fingerprint: excluded.ref('excluded.fingerprint'),
-        asset_id: excluded.ref('excluded.asset_id'),
-        deduplicated: excluded.ref('excluded.deduplicated'),
-        created_at: excluded.ref('excluded.created_at'),
-      })),
+      conflict
+        .columns(['owner', 'key'])
+        .doUpdateSet((excluded) => ({
+          fingerprint: excluded.ref('excluded.fingerprint'),
+          asset_id: excluded.ref('excluded.asset_id'),
+          deduplicated: excluded.ref('excluded.deduplicated'),
+          created_at: excluded.ref('excluded.created_at'),
+        }))
+        .where('idempotency.created_at', '<=', at.getTime() - IDEMPOTENCY_TTL_MS),
     )
-    .execute()
+    .executeTakeFirstOrThrow()
+  if (result.numInsertedOrUpdatedRows !== BigInt(records.length))
+    throw new AppError('conflict', 'another upload under this Idempotency-Key was first')
 }
 
 /** Drops what has expired; answers how many. */

@@ -1,21 +1,43 @@
-/** Numbered steps from an empty SQLite file to the present schema. A step once released is never edited; a change is a new step. */
-import type { DatabaseSync } from 'node:sqlite'
+/**
+ * Numbered steps from an empty database to the present schema, one list for both engines. A step once released is never edited;
+ * a change is a new step. Where the engines' words differ, a step takes them from `Words`.
+ */
 
-const STEPS: readonly string[] = [
-  `
+/** What one engine calls what both have. */
+export interface Words {
+  /** Text that is compared and sorted by its bytes: cursors rely on one order everywhere. */
+  readonly text: string
+  /** Exact up to 2^53 at least: counts, and instants in milliseconds. */
+  readonly integer: string
+  /** IEEE 754 double. */
+  readonly real: string
+  /** A number that the database gives, larger for every row. */
+  readonly sequence: string
+  /** Ends a table whose rows live in its primary key's index. */
+  readonly keyed: string
+  /** Ends any other table. */
+  readonly plain: string
+  /** Statements after which rows of the table become visible in the order of their numbers. */
+  readonly inOrder: (table: string) => string
+  /** What leases need that live in this database (`coordination/postgres-tries.ts`). */
+  readonly leases: string
+}
+
+const STEPS: readonly ((words: Words) => string)[] = [
+  ({ text, integer, real, sequence, keyed, plain, inOrder }) => `
   create table originals (
-    digest text primary key, bytes integer not null, format text not null, width integer not null, height integer not null,
-    orientation integer not null, pages integer not null, animated integer not null, has_alpha integer not null,
-    colour_space text not null, has_profile integer not null, taken_at text, latitude real, longitude real, camera text,
-    created_at integer not null
-  ) strict, without rowid;
+    digest ${text} primary key, bytes ${integer} not null, format ${text} not null, width ${integer} not null, height ${integer} not null,
+    orientation ${integer} not null, pages ${integer} not null, animated ${integer} not null, has_alpha ${integer} not null,
+    colour_space ${text} not null, has_profile ${integer} not null, taken_at ${text}, latitude ${real}, longitude ${real}, camera ${text},
+    created_at ${integer} not null
+  ) ${keyed};
 
   create table assets (
-    id text primary key, owner text not null, digest text not null references originals (digest), filename text, title text,
-    description text, visibility text not null check (visibility in ('public', 'private')), tags text not null,
-    latitude real, longitude real, taken_at text, bytes integer not null, format text not null,
-    created_at integer not null, updated_at integer not null, deleted_at integer
-  ) strict, without rowid;
+    id ${text} primary key, owner ${text} not null, digest ${text} not null references originals (digest), filename ${text}, title ${text},
+    description ${text}, visibility ${text} not null check (visibility in ('public', 'private')), tags ${text} not null,
+    latitude ${real}, longitude ${real}, taken_at ${text}, bytes ${integer} not null, format ${text} not null,
+    created_at ${integer} not null, updated_at ${integer} not null, deleted_at ${integer}
+  ) ${keyed};
   -- The four orders of an owner's listing.
   create index assets_by_creation on assets (owner, created_at, id);
   create index assets_by_update on assets (owner, updated_at, id);
@@ -29,34 +51,40 @@ const STEPS: readonly string[] = [
   create index assets_by_deletion on assets (deleted_at) where deleted_at is not null;
 
   create table idempotency (
-    owner text not null, key text not null, fingerprint text not null, asset_id text not null, deduplicated integer not null,
-    created_at integer not null, primary key (owner, key)
-  ) strict, without rowid;
+    owner ${text} not null, key ${text} not null, fingerprint ${text} not null, asset_id ${text} not null, deduplicated ${integer} not null,
+    created_at ${integer} not null, primary key (owner, key)
+  ) ${keyed};
   create index idempotency_by_age on idempotency (created_at);
 
   create table api_keys (
-    hash text primary key, id text not null unique, owner text not null, name text not null, created_at integer not null,
-    revoked_at integer
-  ) strict, without rowid;
+    hash ${text} primary key, id ${text} not null unique, owner ${text} not null, name ${text} not null, created_at ${integer} not null,
+    revoked_at ${integer}
+  ) ${keyed};
 
   create table changes (
-    seq integer primary key autoincrement, owner text not null, asset_id text not null,
-    kind text not null check (kind in ('added', 'updated', 'deleted')), at integer not null
-  ) strict;
+    seq ${sequence}, owner ${text} not null, asset_id ${text} not null,
+    kind ${text} not null check (kind in ('added', 'updated', 'deleted')), at ${integer} not null
+  ) ${plain};
   create index changes_by_owner on changes (owner, seq);
+  ${inOrder('changes')}
+  `,
+  // Removals of bytes, under way and done: see removals.ts.
+  ({ text, integer, keyed, leases }) => `
+  create table removals (
+    digest ${text} primary key, version ${integer} not null, pending ${integer} not null, at ${integer} not null
+  ) ${keyed};
+  create index removals_by_age on removals (pending, at);
+  ${leases}
   `,
 ]
 
-/**
- * Brings the database to the newest schema, each step with its number in one transaction.
- * @throws Error when the file was written by a newer Oriel: its rows may mean what this one does not know.
- */
-export const migrate = (database: DatabaseSync): void => {
-  const version = Number(database.prepare('pragma user_version').get()?.user_version ?? 0)
+/** The steps that a database at `version` still needs, each with the version it leads to. @throws Error when it is of a newer Oriel. */
+export const stepsFrom = (
+  version: number,
+  words: Words,
+): readonly { readonly version: number; readonly sql: string }[] => {
+  // Its rows may mean what this one does not know.
   if (version > STEPS.length)
     throw new Error(`the database is at schema ${version}, this Oriel knows ${STEPS.length}: run the newer one`)
-  for (const [index, step] of STEPS.entries()) {
-    if (index < version) continue
-    database.exec(`begin immediate; ${step} pragma user_version = ${index + 1}; commit`)
-  }
+  return STEPS.map((step, index) => ({ version: index + 1, sql: step(words) })).slice(version)
 }

@@ -1,4 +1,5 @@
 /** The tables as Kysely sees them. Neutral types only (text, integer, real), so that PostgreSQL can hold the same rows. */
+import type { Generated } from 'kysely'
 
 /** Epoch milliseconds. */
 type Instant = number
@@ -72,9 +73,19 @@ export interface ApiKeysTable {
 
 /** One row per change of an asset, written in the transaction that makes it; `seq` is made by the database and only grows. */
 export interface ChangesTable {
+  readonly seq: Generated<number>
   readonly owner: string
   readonly asset_id: string
   readonly kind: string
+  readonly at: Instant
+}
+
+/** See `removals.ts`. */
+export interface RemovalsTable {
+  readonly digest: string
+  /** Grows by one when a removal begins, and by one when it is done. */
+  readonly version: number
+  readonly pending: Flag
   readonly at: Instant
 }
 
@@ -84,4 +95,5 @@ export interface Schema {
   readonly idempotency: IdempotencyTable
   readonly api_keys: ApiKeysTable
   readonly changes: ChangesTable
+  readonly removals: RemovalsTable
 }

@@ -1,7 +1,7 @@
 /** A connection in a thread of its own: commits wait for the disk and listings scan here, while the event loop serves images. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { migrate } from './migrations.ts'
 import { type ExecuteResult, openSqliteConnection } from './sqlite-connection.ts'
+import { migrateSqlite } from './sqlite-migrations.ts'
 
 /** What the thread is started with. */
 export interface WorkerOptions {
@@ -22,7 +22,7 @@ export type WorkerReply =
 // Only `worker-client.ts` starts this file.
 const options = workerData as WorkerOptions
 const connection = openSqliteConnection(options.path, options.readOnly)
-if (!options.readOnly) migrate(connection.database)
+if (!options.readOnly) migrateSqlite(connection.database)
 
 const reply = (message: WorkerReply | 'ready' | 'closed') => parentPort?.postMessage(message)
 

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Kysely } from 'kysely'
 import type { Metadata } from './database.ts'
+import { ageRemovals } from './removals.ts'
 import type { Schema } from './schema.ts'
 import { openSqliteConnection } from './sqlite-connection.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
@@ -23,10 +24,13 @@ export const openSqliteMetadata = async (path: string): Promise<Metadata> => {
   })
   const search = new Kysely<Schema>({ dialect: createSqliteDialect(searcher.execute, false) })
   const write = new Kysely<Schema>({ dialect: createSqliteDialect(writer.execute, true) })
+  await write.transaction().execute(ageRemovals)
   return {
+    engine: 'SQLite',
     read,
     search,
     transaction: (work) => write.transaction().execute(work),
+    stats: () => ({}),
     fault: () => faultOf('writer', writer) ?? faultOf('searcher', searcher),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([read.destroy(), search.destroy(), write.destroy()])

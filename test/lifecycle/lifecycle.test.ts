@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto'
-import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseDigest, variantKey } from '../../src/core/ids.ts'
-import { countReferences, findOriginal } from '../../src/metadata/originals.ts'
+import { findOriginal } from '../../src/metadata/originals.ts'
 import { findDeliverySubject } from '../../src/metadata/subjects.ts'
 import { sampleVariant } from '../contract/variant-store.ts'
 import { asAdmin, asOwner, picture, temporaryWritePath, upload, type WritePath } from '../fixtures/write-path.ts'
@@ -146,75 +144,4 @@ describe('the collector', () => {
     for (let tries = 0; tries < 200 && path.collector.stats.scans === 0; tries++) await sleep(10)
     expect(path.collector.stats).toMatchObject({ sweeps: 1, scans: 1, faults: 0 })
   })
-})
-
-describe('uploads, deletes, restores, cleanups and sweeps of the same hashes at once', () => {
-  it('never leave a live asset without its bytes, nor bytes without a reference', async () => {
-    let holds: readonly number[] = [0]
-    let passed = 0
-    // Each step of each call is held up for as long as the schedule says: the gaps that a race needs are a millisecond wide.
-    const onStep = () => sleep(holds[passed++ % holds.length])
-    await using path = await temporaryWritePath({ graceMs: 0, onStep })
-    const bodies = await Promise.all([1, 2].map((seed) => picture(seed)))
-    const digests = bodies.map((body) => parseDigest(createHash('sha256').update(body).digest('hex')))
-    const ids: string[] = []
-    const anyId = (pick: number) => ids[pick % Math.max(1, ids.length)] ?? 'a_0000000000000000000000'
-
-    const step = async ([kind, pick, pause]: readonly [number, number, number]): Promise<void> => {
-      await sleep(pause)
-      if (kind <= 3) {
-        const { status, asset } = await upload(path.app, bodies[pick % 2] ?? Buffer.alloc(0))
-        expect(status).toBe(201)
-        ids.push(asset.id)
-        return
-      }
-      if (kind <= 6) await call(path, 'DELETE', `/assets/${anyId(pick)}`)
-      else if (kind === 7) await call(path, 'POST', `/assets/${anyId(pick)}/restore`)
-      else if (kind === 8) await call(path, 'POST', `/internal/assets/${anyId(pick)}/cleanup?force=true`)
-      else if (kind === 9) await path.collector.sweep(never)
-      else await path.collector.scan(never)
-    }
-
-    const steps = fc.array(
-      fc.tuple(fc.integer({ min: 0, max: 10 }), fc.nat({ max: 1000 }), fc.integer({ min: 0, max: 4 })),
-      { minLength: 6, maxLength: 24 },
-    )
-    await fc.assert(
-      fc.asyncProperty(
-        steps,
-        fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 5, maxLength: 5 }),
-        async (schedule, pauses) => {
-          // Each round starts with one asset of each hash, already deleted: the next sweep takes the last reference away.
-          holds = [0]
-          for (const id of ids.splice(0)) await call(path, 'DELETE', `/assets/${id}`)
-          await path.collector.sweep(never)
-          for (const body of bodies) {
-            const { asset } = await upload(path.app, body)
-            await call(path, 'DELETE', `/assets/${asset.id}`)
-            ids.push(asset.id)
-          }
-          holds = pauses
-          passed = 0
-          await Promise.all(schedule.map(step))
-          for (const [at, digest] of digests.entries()) {
-            const rows = await path.metadata.read
-              .selectFrom('assets')
-              .select('deleted_at')
-              .where('digest', '=', digest)
-              .execute()
-            const live = rows.filter((row) => row.deleted_at === null).length
-            expect(await countReferences(path.metadata.read, digest)).toBe(live)
-            const known = await findOriginal(path.metadata.read, digest)
-            const size = await path.originals.size(digest)
-            if (rows.length > 0) {
-              expect(known).toBeDefined()
-              const bytes = await buffer(await path.originals.read(digest, undefined, never))
-              expect(bytes.equals(bodies[at] ?? Buffer.alloc(0))).toBe(true)
-            } else expect([known, size]).toEqual([undefined, undefined])
-          }
-        },
-      ),
-      { numRuns: 60 },
-    )
-  }, 120_000)
 })

@@ -3,8 +3,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
 import { hashKey } from '../../src/http/principal.ts'
-import { findKeyOwner } from '../../src/metadata/api-keys.ts'
 import { openSqliteMetadata } from '../../src/metadata/sqlite.ts'
+import { metadataContract } from '../contract/metadata.ts'
 import { temporaryFolder } from '../fixtures/write-path.ts'
 
 const open = async () => {
@@ -23,61 +23,12 @@ const open = async () => {
 
 const key = (id: string) => ({ hash: hashKey(id), id, owner: 'a', name: 'n', created_at: 1, revoked_at: null })
 
+metadataContract('SQLite', async () => {
+  const opened = await open()
+  return { one: opened.metadata, two: opened.metadata, [Symbol.asyncDispose]: opened[Symbol.asyncDispose] }
+})
+
 describe('metadata in SQLite', () => {
-  it('shows a commit to both readers at once, and nothing of a transaction that failed', async () => {
-    await using opened = await open()
-    const { metadata } = opened
-    await metadata.transaction((t) => t.insertInto('api_keys').values(key('one')).execute())
-    const failed = metadata.transaction(async (t) => {
-      await t.insertInto('api_keys').values(key('two')).execute()
-      throw new Error('changed my mind')
-    })
-    await expect(failed).rejects.toThrow('changed my mind')
-    for (const reader of [metadata.read, metadata.search])
-      expect(await reader.selectFrom('api_keys').select('id').execute()).toEqual([{ id: 'one' }])
-    expect(await findKeyOwner(metadata.read, hashKey('one'))).toBe('a')
-  })
-
-  it('runs transactions one after the other', async () => {
-    await using opened = await open()
-    const { metadata } = opened
-    await metadata.transaction((t) => t.insertInto('api_keys').values(key('n')).execute())
-    await Promise.all(
-      Array.from({ length: 40 }, () =>
-        metadata.transaction(async (t) => {
-          const { created_at: count } = await t.selectFrom('api_keys').select('created_at').executeTakeFirstOrThrow()
-          await t
-            .updateTable('api_keys')
-            .set({ created_at: count + 1 })
-            .execute()
-        }),
-      ),
-    )
-    const { created_at: count } = await metadata.read
-      .selectFrom('api_keys')
-      .select('created_at')
-      .executeTakeFirstOrThrow()
-    expect(count).toBe(41)
-  })
-
-  it('refuses an asset without its original, and a reader that writes', async () => {
-    await using opened = await open()
-    const orphan = sql`insert into assets (id, owner, digest, visibility, tags, bytes, format, created_at, updated_at)
-      values ('a', 'o', 'd', 'public', '[]', 1, 'jpeg', 1, 1)`
-    await expect(opened.metadata.transaction((t) => orphan.execute(t))).rejects.toMatchObject({ kind: 'internal' })
-    await expect(opened.metadata.read.insertInto('api_keys').values(key('x')).execute()).rejects.toThrow()
-    await expect(opened.metadata.search.insertInto('api_keys').values(key('x')).execute()).rejects.toThrow()
-  })
-
-  it('goes on after a statement that failed', async () => {
-    await using opened = await open()
-    await opened.metadata.transaction((t) => t.insertInto('api_keys').values(key('x')).execute())
-    const twice = () => opened.metadata.transaction((t) => t.insertInto('api_keys').values(key('x')).execute())
-    await expect(twice()).rejects.toMatchObject({ kind: 'internal' })
-    await opened.metadata.transaction((t) => t.insertInto('api_keys').values(key('y')).execute())
-    expect(await opened.metadata.read.selectFrom('api_keys').select('id').execute()).toHaveLength(2)
-  })
-
   it('keeps rows over a restart, writes through a log that is synced, and refuses a newer schema', async () => {
     await using folder = await temporaryFolder()
     const path = join(folder.path, 'oriel.db')
