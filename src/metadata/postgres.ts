@@ -34,8 +34,8 @@ const WRITERS = {
 }
 
 /**
- * Whoever commits first has won, so each round lets at least one pass: 40 transactions of two processes on one row are through in a
- * quarter of a second. Who still loses after so long is told to come back.
+ * Whoever commits first has won, so each round lets at least one pass. Who still loses after so long, counted from its first try,
+ * is told to come back.
  */
 const RACES_LIMIT_MS = 5_000
 const FIRST_PAUSE_MS = 2
@@ -64,18 +64,30 @@ export const openPostgresMetadata = async ({ url, place }: PostgresPlace): Promi
   const sum = (name: 'connections' | 'idle' | 'waiting' | 'errors') =>
     pools.reduce((total, { stats }) => total + stats()[name], 0)
 
+  const inLane = createLane()
+  const attempt: Metadata['transaction'] = async (work) => {
+    const result = await write.transaction().setIsolationLevel('serializable').execute(work)
+    transactions += 1
+    return result
+  }
   const transaction: Metadata['transaction'] = async (work) => {
     const until = performance.now() + RACES_LIMIT_MS
-    for (let races = 0; ; races++) {
+    const again = async (races: number): Promise<Awaited<ReturnType<typeof work>>> => {
+      await sleep(Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** races))
       try {
-        const result = await write.transaction().setIsolationLevel('serializable').execute(work)
-        transactions += 1
-        return result
+        return await attempt(work)
       } catch (error) {
         if (!lostRace(error) || performance.now() > until) throw error
         retries += 1
-        await sleep(Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** races))
+        return again(races + 1)
       }
+    }
+    try {
+      return await attempt(work)
+    } catch (error) {
+      if (!lostRace(error)) throw error
+      retries += 1
+      return inLane(() => again(0))
     }
   }
   return {
@@ -96,6 +108,16 @@ export const openPostgresMetadata = async ({ url, place }: PostgresPlace): Promi
     [Symbol.asyncDispose]: async () => {
       await Promise.all([read, search, write].map((kysely) => kysely.destroy()))
     },
+  }
+}
+
+/** Losers of one process run one after the other: they race with other processes only, and not with each other for ever. */
+const createLane = () => {
+  let last: Promise<unknown> = Promise.resolve()
+  return <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = last.then(work)
+    last = mine.catch(() => undefined)
+    return mine
   }
 }
 
