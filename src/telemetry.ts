@@ -67,6 +67,8 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_renderers_waiting_probes',
   'oriel_renderers_processes',
   'oriel_renderers_rss_bytes',
+  'oriel_originals_threads_running',
+  'oriel_originals_threads_waiting',
   'oriel_variants_files',
   'oriel_variants_bytes',
   'oriel_s3_open',
