@@ -19,15 +19,10 @@ interface Waiting<T> {
   readonly reject: (error: unknown) => void
 }
 
-/**
- * `write` commits all of its items or none. A batch that fails is tried item by item, so that only the guilty one fails.
- * `paceMs`: while items come so fast that they share batches, one begins no sooner than this after the last began. Larger batches
- * cost less each; an item that comes alone never waits.
- */
+/** `write` commits all of its items or none. A batch that fails is tried item by item, so that only the guilty one fails. */
 export const createGroupCommit = <T>(
   write: (items: readonly T[]) => Promise<void>,
   maxBatch: number,
-  paceMs = 0,
 ): GroupCommit<T> => {
   const stats: GroupCommitStats = { batches: 0, items: 0, split: 0 }
   const queue: Waiting<T>[] = []
@@ -51,13 +46,7 @@ export const createGroupCommit = <T>(
 
   const run = async (): Promise<void> => {
     running = true
-    while (queue.length > 0) {
-      const begunAt = performance.now()
-      const batch = queue.splice(0, maxBatch)
-      await settle(batch)
-      const early = batch.length > 1 && queue.length < maxBatch ? begunAt + paceMs - performance.now() : 0
-      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early))
-    }
+    while (queue.length > 0) await settle(queue.splice(0, maxBatch))
     running = false
   }
 

@@ -17,12 +17,6 @@ import { type UploadPolicy, validateFacts } from './validate.ts'
 /** Items of one transaction: 64 × 3 rows are some 2 ms of statements beside an fsync of the same length. */
 const MAX_BATCH = 64
 
-/**
- * Under load a transaction every so often: at 1,400 uploads a second fourteen share one, whose price (an fsync, messages to the
- * writer's thread) is some 1 ms of CPU. An upload takes 20 ms then anyway.
- */
-const PACE_MS = 10
-
 export interface CommitPorts {
   readonly originals: OriginalStore
   readonly prober: Prober
@@ -65,7 +59,7 @@ export const createCommit = (
   ports: CommitPorts,
 ): { commit: (upload: Upload, signal: AbortSignal) => Promise<Committed>; stats: Readonly<GroupCommitStats> } => {
   const { metadata, locker } = ports
-  const group = createGroupCommit<CommitItem>((items) => writeRows(metadata, items), MAX_BATCH, PACE_MS)
+  const group = createGroupCommit<CommitItem>((items) => writeRows(metadata, items), MAX_BATCH)
 
   const store = async (upload: Upload, fingerprint: string, signal: AbortSignal): Promise<Committed> => {
     const { staged, ownerId, idempotencyKey } = upload

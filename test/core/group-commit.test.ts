@@ -2,23 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { createGroupCommit } from '../../src/core/group-commit.ts'
 
-const recorded = (paceMs = 0, maxBatch = 64) => {
+const recorded = (maxBatch = 64) => {
   const batches: number[][] = []
-  const group = createGroupCommit<number>(
-    async (items) => {
-      await sleep(1)
-      if (items.includes(13)) throw new Error('unlucky')
-      batches.push([...items])
-    },
-    maxBatch,
-    paceMs,
-  )
+  const group = createGroupCommit<number>(async (items) => {
+    await sleep(1)
+    if (items.includes(13)) throw new Error('unlucky')
+    batches.push([...items])
+  }, maxBatch)
   return { batches, group }
 }
 
 describe('a group commit', () => {
   it('gathers what comes while a batch is under way, in order and bounded', async () => {
-    const { batches, group } = recorded(0, 3)
+    const { batches, group } = recorded(3)
     await Promise.all([1, 2, 3, 4, 5].map((item) => group.commit(item)))
     expect(batches).toEqual([[1], [2, 3, 4], [5]])
     expect(group.stats).toEqual({ batches: 3, items: 5, split: 0 })
@@ -29,15 +25,5 @@ describe('a group commit', () => {
     const settled = await Promise.allSettled([1, 12, 13, 14].map((item) => group.commit(item)))
     expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
     expect(batches).toEqual([[1], [12], [14]])
-  })
-
-  it('lets the next batch wait for more when the last was shared, and takes up work after a rest', async () => {
-    const { batches, group } = recorded(200)
-    const first = Promise.all([1, 2, 3].map((item) => group.commit(item)))
-    await first
-    await Promise.all([group.commit(4), sleep(5).then(() => group.commit(5))])
-    expect(batches).toEqual([[1], [2, 3], [4, 5]])
-    await group.commit(6)
-    expect(batches.at(-1)).toEqual([6])
   })
 })
