@@ -23,8 +23,10 @@ import type { Router } from './http/context.ts'
 import { createOpsRoutes } from './http/ops.ts'
 import { createGuards } from './http/principal.ts'
 import { createPublicUrl } from './http/public-url.ts'
+import { createHeaderProber } from './imaging/header-prober.ts'
 import { DEFAULT_LIMITS } from './imaging/limits.ts'
 import type { RendererPool } from './imaging/pool.ts'
+import type { Prober } from './imaging/renderer-port.ts'
 import { createIngestRoutes } from './ingest/routes.ts'
 import { createKeysRoutes } from './library/keys-routes.ts'
 import { createLibraryRoutes } from './library/routes.ts'
@@ -84,7 +86,8 @@ export const composeApi = (parts: ApiParts): Router => {
   const purging = createPurging(engines)
   const edges = engines.edges ?? NO_EDGES
   const deleting = createDeleting({ metadata, notices, edges, graceMs })
-  const ingest = createIngest(parts, { guards, describe })
+  const prober = createHeaderProber(engines.pool, { ...DEFAULT_LIMITS, maxPixels: config.ORIEL_MAX_PIXELS })
+  const ingest = createIngest(parts, prober, { guards, describe })
   const presets = new Set(Object.keys(PRESETS))
   const library = createLibraryRoutes({
     metadata,
@@ -98,7 +101,11 @@ export const composeApi = (parts: ApiParts): Router => {
     defaultWidth: DEFAULT_WIDTH,
     presets,
   })
-  const metrics = createMetrics([...statsOf(parts), ...startCollector(parts, purging, graceMs), ...ingestStats(ingest)])
+  const metrics = createMetrics([
+    ...statsOf(parts),
+    ...startCollector(parts, purging, graceMs),
+    ...ingestStats(ingest, prober.stats),
+  ])
   return createApp(
     {
       assets: [ingest.routes, library, createLifecycleRoutes({ guards, describe, deleting })],
@@ -124,12 +131,12 @@ export const composeApi = (parts: ApiParts): Router => {
 type IngestRoutes = ReturnType<typeof createIngestRoutes>
 type IngestParts = Pick<Parameters<typeof createIngestRoutes>[0], 'guards' | 'describe'>
 
-const createIngest = ({ config, engines }: ApiParts, shared: IngestParts): IngestRoutes =>
+const createIngest = ({ config, engines }: ApiParts, prober: Prober, shared: IngestParts): IngestRoutes =>
   createIngestRoutes(
     {
       ...engines,
       ...shared,
-      prober: engines.pool,
+      prober,
       policy: {
         formats: ORIGINAL_FORMATS,
         maxSide: DEFAULT_LIMITS.maxSide,
@@ -153,7 +160,8 @@ const startCollector = (
   return [{ area: 'collector', read: () => ({ ...collector.stats }) }]
 }
 
-const ingestStats = ({ stats }: IngestRoutes) => [
+const ingestStats = ({ stats }: IngestRoutes, headers: object) => [
+  { area: 'headers', read: () => ({ ...headers }) },
   { area: 'uploads', read: () => ({ ...stats.uploads, ...stats.admission }) },
   { area: 'commits', read: () => ({ ...stats.commits }) },
 ]

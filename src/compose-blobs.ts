@@ -24,9 +24,10 @@ type BlobsConfig = Pick<Config, 'ORIEL_BLOBS' | 'ORIEL_DATA' | 'ORIEL_VARIANT_BU
 export const openBlobs = async (config: BlobsConfig, log: Logger, opened: AsyncDisposableStack): Promise<Blobs> => {
   const { ORIEL_BLOBS: chosen, ORIEL_DATA: folder } = config
   if (chosen.kind === 's3') return openS3(chosen, config, log, opened)
-  const originals = await openDiskOriginals(folder)
+  const originals = opened.use(await openDiskOriginals(folder))
   const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))
-  return { originals, variants, stats: [], check: () => diskHealth(folder) }
+  const stats = [{ area: 'originals', read: () => ({ ...originals.stats }) }]
+  return { originals, variants, stats, check: () => diskHealth(folder) }
 }
 
 export const diskHealth = async (folder: string): Promise<EngineHealth> => {

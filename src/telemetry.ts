@@ -72,6 +72,8 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_metadata_waiting',
   'oriel_locker_held',
   'oriel_locker_contending',
+  'oriel_originals_threads_running',
+  'oriel_originals_threads_waiting',
   'oriel_variants_files',
   'oriel_variants_bytes',
   'oriel_s3_open',

@@ -4,7 +4,14 @@
 export type Source =
   | { readonly kind: 'repeat'; readonly request: string }
   | { readonly kind: 'list'; readonly requests: readonly string[] }
-  | { readonly kind: 'jpegs'; readonly head: string; readonly jpeg: Uint8Array; readonly from: number }
+  | {
+      readonly kind: 'jpegs'
+      readonly head: string
+      readonly jpeg: Uint8Array
+      readonly from: number
+      /** What stands before and after the picture in the body: the rest of a form. */
+      readonly wrap?: { readonly before: string; readonly after: string }
+    }
 
 export interface LoadJob {
   readonly port: number

@@ -26,9 +26,12 @@ const requestsOf = (source: Source): (() => Buffer | undefined) => {
     case 'jpegs': {
       let number = source.from
       return () => {
-        const body = numberedJpeg(source.jpeg, number)
+        const { before = '', after = '' } = source.wrap ?? {}
+        const picture = numberedJpeg(source.jpeg, number)
         number += 1
-        return Buffer.concat([Buffer.from(`${source.head}Content-Length: ${body.length}\r\n\r\n`, 'latin1'), body])
+        const bytes = before.length + picture.length + after.length
+        const head = `${source.head}Content-Length: ${bytes}\r\n\r\n${before}`
+        return Buffer.concat([Buffer.from(head, 'latin1'), picture, Buffer.from(after, 'latin1')])
       }
     }
     default:

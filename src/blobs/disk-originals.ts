@@ -1,22 +1,23 @@
 /** Originals as files named by their SHA-256: `<folder>/originals/ab/<digest>`. A name exists only once its bytes are on the disk. */
 import { createReadStream, existsSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AppError } from '../core/errors.ts'
+import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.ts'
 import { type Digest, isDigest } from '../core/ids.ts'
-import {
-  asStoreError,
-  emptyFolder,
-  errorCode,
-  leafOf,
-  makeLeaves,
-  statIfAny,
-  syncFolder,
-  walkFiles,
-} from './folders.ts'
+import type { Move } from './disk-job.ts'
+import { createDiskThreads, type DiskThreadsStats } from './disk-threads.ts'
+import { asStoreError, emptyFolder, errorCode, leafOf, makeLeaves, statIfAny, walkFiles } from './folders.ts'
 import { stageFile } from './staging.ts'
 import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
+
+/** Moved under their hashes in one job: what came while the last was under way, which is the uploads of a few milliseconds. */
+const MAX_PUBLISHED_AT_ONCE = 64
+
+export interface DiskOriginals extends OriginalStore, OriginalLister, AsyncDisposable {
+  readonly stats: { readonly threads: Readonly<DiskThreadsStats>; readonly publishing: Readonly<GroupCommitStats> }
+}
 
 /**
  * Opens the store under `folder` (made if missing) and removes what an earlier process left half-received.
@@ -24,18 +25,18 @@ import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal }
  * would be two more fsyncs, and a second upload into a leaf just made could be acknowledged before the leaf is durable.
  * 100 M originals are 390,000 names a folder, which the hashed directories of ext4 and XFS do not mind.
  */
-export const openDiskOriginals = async (folder: string): Promise<OriginalStore & OriginalLister> => {
+export const openDiskOriginals = async (folder: string): Promise<DiskOriginals> => {
   const root = join(folder, 'originals')
   await makeLeaves(root)
   const staging = await emptyFolder(folder, 'staging')
   const pathOf = (digest: Digest) => join(leafOf(root, digest), digest)
 
-  const publish = async (path: string, digest: Digest): Promise<void> => {
-    const leaf = leafOf(root, digest)
+  const threads = createDiskThreads()
+  const publishing = createGroupCommit<Move>((moves) => threads.publish(moves), MAX_PUBLISHED_AT_ONCE)
+
+  const publish = async (from: string, digest: Digest): Promise<void> => {
     try {
-      // rename(2) over an existing original replaces equal bytes by equal bytes, atomically: also the cure of a rotten file.
-      await rename(path, join(leaf, digest))
-      await syncFolder(leaf)
+      await publishing.commit({ from, to: pathOf(digest) })
     } catch (error) {
       throw asStoreError(error)
     }
@@ -43,7 +44,7 @@ export const openDiskOriginals = async (folder: string): Promise<OriginalStore &
 
   return {
     stage: async (source, maxBytes, signal): Promise<Staged> => {
-      const file = await stageFile(staging, source, maxBytes, signal, { sync: true })
+      const file = await stageFile(staging, source, maxBytes, signal, { sync: true, writeNew: threads.write })
       let moved = false
       return {
         ...file,
@@ -52,6 +53,7 @@ export const openDiskOriginals = async (folder: string): Promise<OriginalStore &
           moved = true
         },
         [Symbol.asyncDispose]: async () => {
+          file.release()
           if (!moved) await rm(file.path, { force: true }).catch(() => undefined)
         },
       }
@@ -65,6 +67,8 @@ export const openDiskOriginals = async (folder: string): Promise<OriginalStore &
     read: (digest, range, signal) => readFrom(pathOf(digest), digest, range, signal),
     remove: (digest) => rm(pathOf(digest), { force: true }),
     list: () => listOriginals(root),
+    stats: { threads: threads.stats, publishing: publishing.stats },
+    [Symbol.asyncDispose]: () => threads[Symbol.asyncDispose](),
   }
 }
 

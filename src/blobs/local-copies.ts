@@ -74,6 +74,7 @@ export const createLocalCopies = (options: LocalCopyOptions): LocalCopies => {
       using room = shelf.reserve(bytes)
       stats.downloads += 1
       const file = await stageFile(folder, stream, bytes, signal, { sync: false })
+      file.release()
       if (file.digest === digest) return room.take(digest, file.path)
       stats.corrupt += 1
       await rm(file.path, { force: true })

@@ -69,6 +69,7 @@ const asStaged = (file: StagedFile, key: string, upload: UploadFile, copies: Loc
       published = true
     },
     [Symbol.asyncDispose]: async () => {
+      file.release()
       if (published) await copies.adopt(file).catch(() => undefined)
       await rm(file.path, { force: true }).catch(() => undefined)
     },

@@ -1,22 +1,40 @@
 /** One stream received into one temporary file: bounded, hashed while it passes; or nothing at all. */
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash, hash as hashOf, randomUUID } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError } from '../core/errors.ts'
+import type { FileEnds } from '../core/file-ends.ts'
 import { type Digest, parseDigest } from '../core/ids.ts'
 import { asStoreError } from './folders.ts'
+import { createSlabs } from './slabs.ts'
 
-/** Written at once: a 100 KB photo is one write(2) instead of two, and an upload holds no more than this in memory. */
-const WRITE_BYTES = 256 * 1024
+/** Of a larger file: enough for whatever follows the pixels and says that a file is whole. */
+const TAIL_BYTES = 64 * 1024
 
 export interface StagedFile {
   readonly path: string
   readonly digest: Digest
   readonly bytes: number
+  /** Valid until `release`. */
+  readonly ends: FileEnds
+  /** Lets the memory of `ends` be used by another upload. Once. */
+  readonly release: () => void
+}
+
+export interface StageOptions {
+  /** Whether the bytes must survive a power cut when this resolves: not those that are on their way to another store. */
+  readonly sync: boolean
+  /** How a file that fits into a slab is written and synced; by default in this process's pool of threads. */
+  readonly writeNew?: WriteNew
 }
 
 /**
- * @param sync whether the bytes must survive a power cut when this resolves: not those that are on their way to another store.
+ * Makes a new file of the first `bytes` of `slab`. What it leaves behind when it fails, the caller removes.
+ * Answers the slab: the memory that was given is lost where a thread took it.
+ */
+export type WriteNew = (path: string, slab: Buffer, bytes: number) => Promise<Buffer>
+
+/**
  * @throws AppError `too-large` past `maxBytes`, `busy` on a full disk; the signal's reason when it aborts, even while the
  * source hangs; whatever the source throws. The file is gone in every such case.
  */
@@ -25,64 +43,122 @@ export const stageFile = async (
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
   signal: AbortSignal,
-  { sync }: { readonly sync: boolean },
+  options: StageOptions,
 ): Promise<StagedFile> => {
   const path = join(folder, randomUUID())
-  const hash = createHash('sha256')
-  const file = await open(path, 'wx', 0o600).catch((error: unknown) => Promise.reject(asStoreError(error)))
+  const chunks = openSource(source, maxBytes, signal)
+  let slab: Buffer | undefined = slabs.take()
+  let made = false
   try {
-    const bytes = await writeAll(file, source, maxBytes, signal, (chunk) => hash.update(chunk))
-    if (sync) await file.datasync()
-    await file.close()
-    return { path, digest: parseDigest(hash.digest('hex')), bytes }
+    const { bytes, ended } = await chunks.fill(slab)
+    made = true
+    if (!ended) {
+      const written = await writeLarge(path, slab, chunks, options.sync)
+      return { path, ...written, release: releaseOnce(slab) }
+    }
+    const digest = parseDigest(hashOf('sha256', slab.subarray(0, bytes)))
+    const given = slab
+    slab = undefined
+    slab = await (options.writeNew ?? writeByHandle(options.sync))(path, given, bytes)
+    const head = slab.subarray(0, bytes)
+    return { path, digest, bytes, ends: { head, tail: head, bytes }, release: releaseOnce(slab) }
   } catch (error) {
-    await file.close().catch(() => undefined)
-    await rm(path, { force: true }).catch(() => undefined)
+    chunks.leave()
+    if (slab) slabs.giveBack(slab)
+    if (made) await rm(path, { force: true }).catch(() => undefined)
     throw asStoreError(error)
   }
 }
 
-const writeAll = async (
-  file: FileHandle,
-  source: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-  signal: AbortSignal,
-  see: (chunk: Uint8Array) => void,
-): Promise<number> => {
-  const chunks = source[Symbol.asyncIterator]()
-  let held: Uint8Array[] = []
-  let heldBytes = 0
-  let bytes = 0
-  const flush = async () => {
-    if (heldBytes > 0) await writeFully(file, held, heldBytes)
-    held = []
-    heldBytes = 0
-  }
-  try {
-    for (;;) {
-      const step = await abortable(chunks.next(), signal)
-      if (step.done) break
-      bytes += step.value.byteLength
-      if (bytes > maxBytes) throw new AppError('too-large', `the upload is larger than ${maxBytes} bytes`)
-      see(step.value)
-      held.push(step.value)
-      heldBytes += step.value.byteLength
-      if (heldBytes >= WRITE_BYTES) await flush()
-    }
-    await flush()
-    return bytes
-  } catch (error) {
-    // Not awaited: a source that hangs would hang its own end too.
-    chunks.return?.().catch(() => undefined)
-    throw error
+const slabs = createSlabs()
+
+const releaseOnce = (slab: Buffer) => {
+  let held: Buffer | undefined = slab
+  return () => {
+    if (held) slabs.giveBack(held)
+    held = undefined
   }
 }
 
-/** writev(2) may write less than it was given; the rest goes by plain writes, which loop until done. */
-const writeFully = async (file: FileHandle, chunks: readonly Uint8Array[], total: number): Promise<void> => {
-  const { bytesWritten } = await file.writev(chunks)
-  if (bytesWritten < total) await file.writeFile(Buffer.concat(chunks).subarray(bytesWritten))
+interface Source {
+  /** Fills the slab as far as the source goes. `ended`: it goes no further. */
+  fill(slab: Buffer): Promise<{ readonly bytes: number; readonly ended: boolean }>
+  /** Not waited for: a source that hangs would hang its own end too. */
+  leave(): void
 }
+
+const openSource = (source: AsyncIterable<Uint8Array>, maxBytes: number, signal: AbortSignal): Source => {
+  const chunks = source[Symbol.asyncIterator]()
+  let left: Uint8Array = new Uint8Array()
+  let total = 0
+  const next = async (): Promise<boolean> => {
+    const step = await abortable(chunks.next(), signal)
+    if (step.done) return false
+    left = step.value
+    total += left.byteLength
+    if (total > maxBytes) throw new AppError('too-large', `the upload is larger than ${maxBytes} bytes`)
+    return true
+  }
+  return {
+    fill: async (slab) => {
+      for (let bytes = 0; ; ) {
+        const part = left.subarray(0, slab.length - bytes)
+        slab.set(part, bytes)
+        bytes += part.byteLength
+        left = left.subarray(part.byteLength)
+        if (left.byteLength > 0) return { bytes, ended: false }
+        if (!(await next())) return { bytes, ended: true }
+      }
+    },
+    leave: () => void chunks.return?.().catch(() => undefined),
+  }
+}
+
+/** The first slab stays as the head; a second goes round. */
+const writeLarge = async (
+  path: string,
+  first: Buffer,
+  rest: Source,
+  sync: boolean,
+): Promise<Pick<StagedFile, 'digest' | 'bytes' | 'ends'>> => {
+  await using file = await open(path, 'wx', 0o600)
+  const hash = createHash('sha256')
+  const slab = slabs.take()
+  let bytes = 0
+  let tail: Buffer = Buffer.alloc(0)
+  const add = async (part: Buffer): Promise<void> => {
+    hash.update(part)
+    await writeFully(file, part)
+    bytes += part.length
+    tail = Buffer.concat([tail, part.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES)
+  }
+  try {
+    await add(first)
+    for (let ended = false; !ended; ) {
+      const filled = await rest.fill(slab)
+      await add(slab.subarray(0, filled.bytes))
+      ended = filled.ended
+    }
+  } finally {
+    slabs.giveBack(slab)
+  }
+  if (sync) await file.datasync()
+  return { digest: parseDigest(hash.digest('hex')), bytes, ends: { head: first, tail, bytes } }
+}
+
+/** write(2) may write less than it was given. */
+const writeFully = async (file: FileHandle, bytes: Buffer): Promise<void> => {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
+}
+
+const writeByHandle =
+  (sync: boolean): WriteNew =>
+  async (path, slab, bytes) => {
+    await using file = await open(path, 'wx', 0o600)
+    await writeFully(file, slab.subarray(0, bytes))
+    if (sync) await file.datasync()
+    return slab
+  }
 
 /** One listener for the length of one wait: a race against a long-lived promise would gather reactions for hours. */
 export const abortable = <T>(step: Promise<T>, signal: AbortSignal): Promise<T> =>

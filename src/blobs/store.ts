@@ -1,5 +1,6 @@
 /** Ports of the bytes: originals by digest, variants by key. Drivers: `disk-*.ts` and `s3-*.ts`. */
 import type { Readable } from 'node:stream'
+import type { FileEnds } from '../core/file-ends.ts'
 import type { Digest, VariantKey } from '../core/ids.ts'
 import type { Variant } from '../core/variant.ts'
 
@@ -9,6 +10,8 @@ export interface Staged extends AsyncDisposable {
   readonly bytes: number
   /** A local file with the bytes, for the prober; valid until disposed. */
   readonly path: string
+  /** Its first and last bytes, where the store kept them in memory while they passed; valid until disposed. */
+  readonly ends?: FileEnds
   /** Moves the bytes under their digest; durable when it resolves (file and folder synced, or the object stored). Publishing what exists is success. */
   publish(): Promise<void>
   /** Removes what was staged and not published. After `publish` it only cleans up. Never throws. */

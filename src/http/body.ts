@@ -1,61 +1,155 @@
-/** A request's body as chunks: from Node's own stream where there is one, never waiting for ever, never destroying the socket. */
+/** A request's body: from Node's own stream where there is one, never waiting for ever, never destroying the socket. */
+import type { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
 import { AppError } from '../core/errors.ts'
 import type { Env } from './context.ts'
 
 export interface BodyOptions {
-  /** Longest wait for the next chunk, in milliseconds. Time that we take to write one is not counted. */
+  /** Longest wait for the client's next bytes, in milliseconds. Time that we take to write some is not counted. */
   readonly idleMs: number
   readonly signal: AbortSignal
-  /** Sees each chunk before it is handed on. */
+  /** Sees the bytes as they come, before they are handed on; what it throws ends the reading. */
   readonly see: (chunk: Uint8Array) => void
 }
+
+/**
+ * Gathered before it is waited for again: the socket gives 64 KiB at most at once, and to wait costs a timer, a listener and
+ * promises. As large as what staging writes at once (`blobs/slabs.ts`).
+ */
+const PIECE_BYTES = 256 * 1024
 
 /**
  * @throws (while iterated) AppError `bad-request` when the client stalls or leaves before the end; the signal's reason.
  * Node's stream and not `c.req.raw.body`: the web stream around it costs 200 µs of CPU per 100 KB (peers-baseline, uploads).
  */
-export async function* readBody(c: Context<Env>, { idleMs, signal, see }: BodyOptions): AsyncGenerator<Uint8Array> {
-  const chunks = openBody(c)
+export async function* readBody(c: Context<Env>, options: BodyOptions): AsyncGenerator<Uint8Array> {
+  const pieces = openBody(c, options)
   try {
-    for (;;) {
-      const step = await soon(chunks.next(), idleMs, signal)
-      if (step.done) return
-      see(step.value)
-      yield step.value
-    }
+    for (let piece = await pieces.next(); piece; piece = await pieces.next()) yield* piece
   } finally {
-    // Not awaited: after a stall its own `next` is still pending, and this would wait behind it.
-    chunks.return?.().catch(() => undefined)
+    pieces.leave()
   }
 }
 
-/** Ended early, the stream is left alive: destroying it would close the socket before the problem is answered. */
-const openBody = (c: Context<Env>): AsyncIterator<Uint8Array> => {
-  const incoming: Partial<Env['Bindings']> | undefined = c.env
-  if (incoming?.incoming) return incoming.incoming.iterator({ destroyOnReturn: false })
-  const { body } = c.req.raw
-  return body ? body.values({ preventCancel: true }) : noBytes()
+interface Pieces {
+  /** Undefined at the end. */
+  next(): Promise<readonly Uint8Array[] | undefined>
+  /** Ended early, the stream is left alive: destroying it would close the socket before the problem is answered. */
+  leave(): void
 }
 
-async function* noBytes(): AsyncGenerator<Uint8Array> {}
+const openBody = (c: Context<Env>, options: BodyOptions): Pieces => {
+  const bindings: Partial<Env['Bindings']> | undefined = c.env
+  if (bindings?.incoming) return openIncoming(bindings.incoming, options)
+  return openWebStream(c.req.raw.body, options)
+}
 
-const soon = <T>(step: Promise<T>, idleMs: number, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const onAbort = () => settle(() => reject(signal.reason))
-    const timer = setTimeout(() => settle(() => reject(stalled(idleMs))), idleMs)
-    const settle = (finish: () => void) => {
+/** A request that was made up by a test, or comes from a server other than Node's. */
+const openWebStream = (body: ReadableStream<Uint8Array> | null, { idleMs, signal, see }: BodyOptions): Pieces => {
+  const chunks = body?.values({ preventCancel: true })
+  return {
+    next: async () => {
+      if (!chunks) return undefined
+      const wait = openWait<IteratorResult<Uint8Array, unknown>>(idleMs, signal)
+      chunks.next().then(wait.resolve, (cause: unknown) => wait.reject(endedEarly(cause)))
+      const step = await wait.promise.finally(wait.end)
+      if (step.done) return undefined
+      see(step.value)
+      return [step.value]
+    },
+    // Not awaited: after a stall its own `next` is still pending, and this would wait behind it.
+    leave: () => void chunks?.return?.().catch(() => undefined),
+  }
+}
+
+/** Reads on while a piece is gathered, and stands still while it is used. */
+const openIncoming = (incoming: IncomingMessage, { idleMs, signal, see }: BodyOptions): Pieces => {
+  let chunks: Buffer[] = []
+  let bytes = 0
+  let ended = incoming.readableEnded
+  let fault: { readonly cause: unknown } | undefined
+  let wait: Wait<void> | undefined
+
+  const fail = (cause: unknown): void => {
+    fault ??= { cause }
+    wait?.reject(cause)
+  }
+  const onData = (chunk: Buffer): void => {
+    try {
+      see(chunk)
+    } catch (error) {
+      incoming.pause()
+      fail(error)
+      return
+    }
+    chunks.push(chunk)
+    bytes += chunk.length
+    if (bytes >= PIECE_BYTES) {
+      incoming.pause()
+      wait?.resolve()
+    } else wait?.goOn()
+  }
+  const onEnd = (): void => {
+    ended = true
+    wait?.resolve()
+  }
+  const onFault = (cause?: unknown): void => {
+    if (!ended) fail(endedEarly(cause))
+  }
+  const listeners = { data: onData, end: onEnd, error: onFault, close: onFault } as const
+  for (const [event, listener] of Object.entries(listeners)) incoming.on(event, listener)
+  incoming.pause()
+  if (incoming.destroyed && !ended) onFault(incoming.errored)
+
+  return {
+    next: async () => {
+      if (fault) throw fault.cause
+      if (!ended && bytes < PIECE_BYTES) {
+        wait = openWait<void>(idleMs, signal)
+        incoming.resume()
+        await wait.promise.finally(wait.end)
+        wait = undefined
+      }
+      if (bytes === 0) return undefined
+      const gathered = chunks
+      chunks = []
+      bytes = 0
+      return gathered
+    },
+    leave: () => {
+      for (const [event, listener] of Object.entries(listeners)) incoming.off(event, listener)
+      if (!ended) incoming.pause()
+      // What comes after us is drained or reset; a reset nobody listens for would be an uncaught error.
+      incoming.on('error', () => undefined)
+    },
+  }
+}
+
+interface Wait<T> extends PromiseWithResolvers<T> {
+  /** Something came: the idle time begins anew. */
+  goOn(): void
+  /** Lets go of the timer and the signal. */
+  end(): void
+}
+
+/** Ends by whoever resolves it, by the signal, or when nothing came for `idleMs`. */
+const openWait = <T>(idleMs: number, signal: AbortSignal): Wait<T> => {
+  const settled = Promise.withResolvers<T>()
+  const timer = setTimeout(() => settled.reject(stalled(idleMs)), idleMs)
+  const onAbort = () => settled.reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  return {
+    ...settled,
+    goOn: () => timer.refresh(),
+    end: () => {
       clearTimeout(timer)
       signal.removeEventListener('abort', onAbort)
-      finish()
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-    step.then(
-      (value) => settle(() => resolve(value)),
-      (cause: unknown) => settle(() => reject(new AppError('bad-request', 'the body ended early', { cause }))),
-    )
-  })
+    },
+  }
+}
+
+const endedEarly = (cause: unknown): AppError => new AppError('bad-request', 'the body ended early', { cause })
 
 /** The connection is of no more use: what the client sends later would be read as its next request. */
 const stalled = (idleMs: number): AppError =>

@@ -1,5 +1,5 @@
 /** Credentials → Principal. A bearer token is the admin key or an API key; keys are compared and looked up by digest only. */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
 import { AppError } from '../core/errors.ts'
 import { type OwnerId, parseOwnerId } from '../core/ids.ts'
@@ -25,7 +25,7 @@ export const ADMIN_OWNER = parseOwnerId('admin')
 /** Longest token looked at: ours are under 64 characters, an operator's own admin key may be longer. */
 const MAX_TOKEN_CHARS = 512
 
-export const hashKey = (key: string): string => createHash('sha256').update(key).digest('hex')
+export const hashKey = (key: string): string => hash('sha256', key)
 
 /**
  * @throws (from the middleware) AppError `unauthorized` without a valid token, `forbidden` where admin is needed.
@@ -38,9 +38,9 @@ export const createGuards = (adminKey: string, findKeyOwner: FindKeyOwner): Guar
     const token = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization ?? '')?.[1]
     if (!token || token.length > MAX_TOKEN_CHARS)
       throw new AppError('unauthorized', 'send Authorization: Bearer <API key>')
-    const hash = hashKey(token)
-    if (timingSafeEqual(Buffer.from(hash, 'hex'), adminHash)) return { ownerId: ADMIN_OWNER, admin: true }
-    const ownerId = await findKeyOwner(hash)
+    const keyHash = hashKey(token)
+    if (timingSafeEqual(Buffer.from(keyHash, 'hex'), adminHash)) return { ownerId: ADMIN_OWNER, admin: true }
+    const ownerId = await findKeyOwner(keyHash)
     if (!ownerId) throw new AppError('unauthorized', 'this API key is not known, or was revoked')
     return { ownerId, admin: false }
   }

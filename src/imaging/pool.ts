@@ -1,4 +1,4 @@
-/** The pool of renderer processes: who may run when, and what a failure of theirs means. Implements `Prober` and `Renderer`. */
+/** The pool of renderer processes: who may run when, and what a failure of theirs means. Implements `RendererProber` and `Renderer`. */
 import { availableParallelism } from 'node:os'
 import { AppError } from '../core/errors.ts'
 import type { RenderTiming, Variant } from '../core/variant.ts'
@@ -6,7 +6,7 @@ import { Admission } from './admission.ts'
 import { jobCost } from './cost.ts'
 import { Fleet, type FleetCounters } from './fleet.ts'
 import { DEFAULT_LIMITS, type ImageLimits } from './limits.ts'
-import type { Probed, Prober, Renderer, RenderJob } from './renderer-port.ts'
+import type { Probed, Renderer, RendererProber, RenderJob } from './renderer-port.ts'
 import type { JobAnswer } from './renderer-process.ts'
 import type { Request } from './wire.ts'
 
@@ -49,7 +49,7 @@ export interface RendererPoolStats extends Readonly<FleetCounters> {
   readonly failed: number
 }
 
-export interface RendererPool extends Prober, Renderer, AsyncDisposable {
+export interface RendererPool extends RendererProber, Renderer, AsyncDisposable {
   readonly stats: RendererPoolStats
   readonly pids: readonly number[]
   /** Starts the renderers, so that the first request need not wait for them. @throws AppError `busy`. */
@@ -145,8 +145,8 @@ export const createRendererPool = (options: RendererPoolOptions = {}): RendererP
   const fleet = fleetOf(options, renderers)
   const ledger = createLedger()
 
-  const probe = async (path: string): Promise<Probed> => {
-    const request: Request = { kind: 'probe', path, limits }
+  const probe = async (path: string, missing: string | undefined): Promise<Probed> => {
+    const request: Request = { kind: 'probe', path, limits, missing }
     const answer = await fleet.run(request)
     if (answer.kind !== 'probed') throw unexpected(request, answer)
     return answer.probed
@@ -172,7 +172,7 @@ export const createRendererPool = (options: RendererPoolOptions = {}): RendererP
   }
 
   return {
-    probe: (path, signal) => ledger.run('probed', probes, PROBE_COST, signal, () => probe(path)),
+    probe: (path, signal, missing) => ledger.run('probed', probes, PROBE_COST, signal, () => probe(path, missing)),
     render: (job, signal) => {
       const asked = performance.now()
       return ledger.run('rendered', renders, jobCost(job, limits), signal, () => render(job, asked))

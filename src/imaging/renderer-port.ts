@@ -1,4 +1,5 @@
 /** Ports of the pixel workers. Implemented by `pool.ts` over child processes; nothing else touches an untrusted picture. */
+import type { FileEnds } from '../core/file-ends.ts'
 import type { ImageFacts } from '../core/image.ts'
 import type { RenderPlan } from '../core/render-plan.ts'
 import type { RenderTiming, Variant } from '../core/variant.ts'
@@ -13,11 +14,19 @@ export interface Probed {
 
 export interface Prober {
   /**
-   * Reads an untrusted file's header in a renderer process.
+   * Reads an untrusted file's header. `file`: what of it is in memory anyway; without it a renderer opens the path.
    * @throws AppError `unsupported-type` (not an image, or one we cannot decode; the message names what it is),
-   * `undecodable` (broken), `too-large` (pixels or frames over the limit), `busy` (queue full).
+   * `undecodable` (broken, or cut short), `too-large` (pixels or frames over the limit), `busy` (queue full).
    */
-  probe(path: string, signal: AbortSignal): Promise<Probed>
+  probe(path: string, signal: AbortSignal, file?: FileEnds): Promise<Probed>
+}
+
+export interface RendererProber {
+  /**
+   * The same, always in a renderer process. `missing`: a part without which the file looks cut short, in words; the picture is
+   * then decoded to tell, and `undecodable` names the part.
+   */
+  probe(path: string, signal: AbortSignal, missing?: string): Promise<Probed>
 }
 
 export interface Renderer {

@@ -7,8 +7,9 @@ import { setPriority } from 'node:os'
 import sharp from 'sharp'
 import { AppError } from '../core/errors.ts'
 import { blockLoaders } from './open.ts'
-import { probe } from './probe.ts'
+import { probe, probeCutShort } from './probe.ts'
 import { render } from './render.ts'
+import type { Probed } from './renderer-port.ts'
 import type { Answer, Failure, Request } from './wire.ts'
 
 /** Below the server (0), so that hot hits go first when both want the core; above idle work (19). */
@@ -20,10 +21,13 @@ sharp.concurrency(1)
 blockLoaders()
 setPriority(NICENESS)
 
+const answerProbe = ({ path, limits, missing }: Extract<Request, { kind: 'probe' }>): Promise<Probed> =>
+  missing === undefined ? probe(path, limits) : probeCutShort(path, limits, missing)
+
 const answer = async (request: Request): Promise<Answer> => {
   switch (request.kind) {
     case 'probe':
-      return { kind: 'probed', probed: await probe(request.path, request.limits), rssBytes: process.memoryUsage.rss() }
+      return { kind: 'probed', probed: await answerProbe(request), rssBytes: process.memoryUsage.rss() }
     case 'render':
       return {
         kind: 'rendered',

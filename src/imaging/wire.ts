@@ -5,7 +5,13 @@ import type { Rendered } from './render.ts'
 import type { Probed, RenderJob } from './renderer-port.ts'
 
 export type Request =
-  | { readonly kind: 'probe'; readonly path: string; readonly limits: ImageLimits }
+  | {
+      readonly kind: 'probe'
+      readonly path: string
+      readonly limits: ImageLimits
+      /** What the file seems to lack: the picture is decoded to see. */
+      readonly missing: string | undefined
+    }
   | { readonly kind: 'render'; readonly job: RenderJob; readonly limits: ImageLimits }
 
 /** Why a job failed. `detail` is the decoder's own text: for the log, as it may quote the file. */

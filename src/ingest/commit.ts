@@ -4,6 +4,7 @@ import type { OriginalStore, Staged } from '../blobs/store.ts'
 import { assertHeld, type ChangeNotices, type Locker } from '../coordination/coordination.ts'
 import type { Asset, AssetDetails } from '../core/asset.ts'
 import { AppError } from '../core/errors.ts'
+import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.ts'
 import { newAssetId, type OwnerId } from '../core/ids.ts'
 import { applyPatch, type DetailsText } from '../http/asset-details.ts'
 import type { Prober } from '../imaging/renderer-port.ts'
@@ -12,7 +13,6 @@ import type { Metadata } from '../metadata/database.ts'
 import { findIdempotent, type IdempotencyRecord, saveIdempotent } from '../metadata/idempotency.ts'
 import { findOriginal, insertOriginals, type OriginalRecord } from '../metadata/originals.ts'
 import { refuseIfRemoved, type SeenRemoval, seeRemoval } from '../metadata/removals.ts'
-import { createGroupCommit, type GroupCommitStats } from './group-commit.ts'
 import { type UploadPolicy, validateFacts } from './validate.ts'
 
 /** Items of one transaction: 64 × 3 rows are some 2 ms of statements beside an fsync of the same length. */
@@ -85,8 +85,8 @@ export const createCommit = (
 
   const commit = async (upload: Upload, signal: AbortSignal): Promise<Committed> => {
     const { ownerId, idempotencyKey } = upload
+    if (idempotencyKey === undefined) return store(upload, '', signal)
     const fingerprint = fingerprintOf(upload)
-    if (idempotencyKey === undefined) return store(upload, fingerprint, signal)
     await using _turn = await locker.acquire(`idempotency:${ownerId}:${idempotencyKey}`, signal)
     const earlier = await findIdempotent(metadata.read, ownerId, idempotencyKey, new Date())
     // Awaited here: the turn ends with this block, not with the promise that it returns.
@@ -96,7 +96,7 @@ export const createCommit = (
 }
 
 const probe = async (prober: Prober, staged: Staged, signal: AbortSignal): Promise<OriginalRecord> => ({
-  ...(await prober.probe(staged.path, signal)),
+  ...(await prober.probe(staged.path, signal, staged.ends)),
   digest: staged.digest,
   bytes: staged.bytes,
 })

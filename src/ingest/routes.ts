@@ -1,11 +1,12 @@
 /** `POST …/upload`: admit, receive, commit, answer. The use case is `commit.ts`; this is its HTTP. */
-import { createRoute, z } from '@hono/zod-openapi'
+import { createRoute } from '@hono/zod-openapi'
+import { AppError } from '../core/errors.ts'
+import type { GroupCommitStats } from '../core/group-commit.ts'
 import { AssetSchema, type DescribeAsset } from '../http/asset-document.ts'
 import { createRouter, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
 import { type Admission, type AdmissionStats, createAdmission } from './admission.ts'
 import { type CommitPorts, createCommit } from './commit.ts'
-import type { GroupCommitStats } from './group-commit.ts'
 import { judgeHeaders, receive } from './receive.ts'
 
 const MIB = 1024 * 1024
@@ -47,7 +48,21 @@ const FILE_DETAILS = {
 const BINARY = { type: 'string' as const, format: 'binary' }
 
 /** Visible ASCII, as in draft-ietf-httpapi-idempotency-key-header §2.1, whose quotes we do not ask for. */
-const IdempotencyKey = z.string().regex(/^[\x21-\x7e]{1,255}$/, '1–255 visible ASCII characters')
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
+
+/** @throws AppError `bad-request` */
+const parseIdempotencyKey = (text: string | undefined): string | undefined => {
+  if (text !== undefined && !IDEMPOTENCY_KEY.test(text))
+    throw new AppError('bad-request', 'idempotency-key: 1–255 visible ASCII characters')
+  return text
+}
+
+const headerParameter = (name: string, schema: object = {}) => ({
+  name,
+  in: 'header' as const,
+  required: false,
+  schema: { type: 'string' as const, ...schema },
+})
 
 const uploadRoute = createRoute({
   method: 'post',
@@ -58,16 +73,14 @@ const uploadRoute = createRoute({
     'The file as the raw body, details as query parameters of the same names and X-Filename; or a form with the field `file`. ' +
     'Content-Digest and Repr-Digest (RFC 9530) are verified if sent. With Idempotency-Key a retry answers 200 with the same asset.',
   security: [{ bearer: [] }],
+  // Described here and read where they are used: a schema would gather and judge every header of every upload.
+  parameters: [
+    headerParameter('idempotency-key', { pattern: IDEMPOTENCY_KEY.source }),
+    headerParameter('content-digest', { example: 'sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:' }),
+    headerParameter('repr-digest'),
+    headerParameter('x-filename'),
+  ],
   request: {
-    headers: z.object({
-      'idempotency-key': IdempotencyKey.optional(),
-      'content-digest': z
-        .string()
-        .optional()
-        .openapi({ example: 'sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:' }),
-      'repr-digest': z.string().optional(),
-      'x-filename': z.string().optional(),
-    }),
     body: {
       required: true,
       content: {
@@ -100,7 +113,7 @@ export const createIngestRoutes = (
   routes.openapi({ ...uploadRoute, middleware: deps.guards.caller }, async (c) => {
     try {
       const declared = judgeHeaders(c, maxUploadBytes)
-      const { 'idempotency-key': idempotencyKey } = c.req.valid('header')
+      const idempotencyKey = parseIdempotencyKey(c.req.header('Idempotency-Key'))
       using _place = admission.enter(declared.bytes)
       const signal = c.req.raw.signal
       const { staged, details } = await receive(c, deps.originals, declared, { maxUploadBytes, idleMs }, signal)

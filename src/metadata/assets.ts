@@ -2,28 +2,30 @@
 import type { Asset, AssetDetails } from '../core/asset.ts'
 import type { AssetId, Digest } from '../core/ids.ts'
 import type { Queries } from './database.ts'
+import { prepareInsert } from './prepared.ts'
 import { detailColumns, FACT_COLUMNS, toAsset } from './rows.ts'
 
 export type ChangeKind = 'added' | 'updated' | 'deleted'
 
+const rowOf = (asset: Asset) => ({
+  ...detailColumns(asset),
+  id: asset.id,
+  owner: asset.ownerId,
+  digest: asset.digest,
+  bytes: asset.bytes,
+  format: asset.facts.format,
+  created_at: asset.createdAt.getTime(),
+  updated_at: asset.updatedAt.getTime(),
+  deleted_at: null,
+})
+
+const insertLive = prepareInsert((queries, rows: readonly ReturnType<typeof rowOf>[]) =>
+  queries.insertInto('assets').values([...rows]),
+)
+
 /** Adds live assets whose originals have rows, and one `added` change for each. */
 export const insertAssets = async (transaction: Queries, assets: readonly Asset[]): Promise<void> => {
-  await transaction
-    .insertInto('assets')
-    .values(
-      assets.map((asset) => ({
-        ...detailColumns(asset),
-        id: asset.id,
-        owner: asset.ownerId,
-        digest: asset.digest,
-        bytes: asset.bytes,
-        format: asset.facts.format,
-        created_at: asset.createdAt.getTime(),
-        updated_at: asset.updatedAt.getTime(),
-        deleted_at: null,
-      })),
-    )
-    .execute()
+  await insertLive(transaction, assets.map(rowOf))
   await appendChanges(transaction, assets, 'added', new Date())
 }
 
@@ -99,14 +101,18 @@ export const findPastGrace = async (
   return rows.map((row) => ({ id: row.id as AssetId, digest: row.digest as Digest }))
 }
 
-const appendChanges = async (
+const insertChanges = prepareInsert(
+  (queries, rows: readonly { owner: string; asset_id: string; kind: ChangeKind; at: number }[]) =>
+    queries.insertInto('changes').values([...rows]),
+)
+
+const appendChanges = (
   transaction: Queries,
   assets: readonly Pick<Asset, 'id' | 'ownerId'>[],
   kind: ChangeKind,
   at: Date,
-): Promise<void> => {
-  await transaction
-    .insertInto('changes')
-    .values(assets.map(({ id, ownerId }) => ({ owner: ownerId, asset_id: id, kind, at: at.getTime() })))
-    .execute()
-}
+): Promise<void> =>
+  insertChanges(
+    transaction,
+    assets.map(({ id, ownerId }) => ({ owner: ownerId, asset_id: id, kind, at: at.getTime() })),
+  )

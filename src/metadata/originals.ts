@@ -3,6 +3,7 @@ import type { Location } from '../core/asset.ts'
 import type { Digest } from '../core/ids.ts'
 import type { ImageFacts } from '../core/image.ts'
 import type { Queries } from './database.ts'
+import { prepareInsert, prepareQuery } from './prepared.ts'
 import { FACT_COLUMNS, toFacts, toLocation } from './rows.ts'
 
 export interface OriginalRecord {
@@ -15,13 +16,16 @@ export interface OriginalRecord {
   readonly camera: string | null
 }
 
-/** What is known of a hash; undefined when its bytes are not in the store. One look-up by primary key. */
-export const findOriginal = async (queries: Queries, digest: Digest): Promise<OriginalRecord | undefined> => {
-  const row = await queries
+const selectOriginal = prepareQuery((queries, { digest }: { readonly digest: Digest }) =>
+  queries
     .selectFrom('originals')
     .select([...FACT_COLUMNS, 'bytes', 'taken_at', 'latitude', 'longitude', 'camera'])
-    .where('digest', '=', digest)
-    .executeTakeFirst()
+    .where('digest', '=', digest),
+)
+
+/** What is known of a hash; undefined when its bytes are not in the store. One look-up by primary key. */
+export const findOriginal = async (queries: Queries, digest: Digest): Promise<OriginalRecord | undefined> => {
+  const [row] = await selectOriginal(queries, { digest })
   return (
     row && {
       digest,
@@ -34,33 +38,39 @@ export const findOriginal = async (queries: Queries, digest: Digest): Promise<Or
   )
 }
 
-/** Adds those that are not there yet. */
-export const insertOriginals = async (transaction: Queries, originals: readonly OriginalRecord[]): Promise<void> => {
-  const now = Date.now()
-  await transaction
+const rowOf = ({ digest, bytes, facts, takenAt, location, camera }: OriginalRecord, createdAt: number) => ({
+  digest,
+  bytes,
+  format: facts.format,
+  width: facts.width,
+  height: facts.height,
+  orientation: facts.orientation,
+  pages: facts.pages,
+  animated: facts.animated ? 1 : 0,
+  has_alpha: facts.hasAlpha ? 1 : 0,
+  colour_space: facts.colourSpace,
+  has_profile: facts.hasProfile ? 1 : 0,
+  taken_at: takenAt,
+  latitude: location?.latitude ?? null,
+  longitude: location?.longitude ?? null,
+  camera,
+  created_at: createdAt,
+})
+
+const insertNew = prepareInsert((queries, rows: readonly ReturnType<typeof rowOf>[]) =>
+  queries
     .insertInto('originals')
-    .values(
-      originals.map(({ digest, bytes, facts, takenAt, location, camera }) => ({
-        digest,
-        bytes,
-        format: facts.format,
-        width: facts.width,
-        height: facts.height,
-        orientation: facts.orientation,
-        pages: facts.pages,
-        animated: facts.animated ? 1 : 0,
-        has_alpha: facts.hasAlpha ? 1 : 0,
-        colour_space: facts.colourSpace,
-        has_profile: facts.hasProfile ? 1 : 0,
-        taken_at: takenAt,
-        latitude: location?.latitude ?? null,
-        longitude: location?.longitude ?? null,
-        camera,
-        created_at: now,
-      })),
-    )
-    .onConflict((conflict) => conflict.column('digest').doNothing())
-    .execute()
+    .values([...rows])
+    .onConflict((conflict) => conflict.column('digest').doNothing()),
+)
+
+/** Adds those that are not there yet. */
+export const insertOriginals = (transaction: Queries, originals: readonly OriginalRecord[]): Promise<void> => {
+  const now = Date.now()
+  return insertNew(
+    transaction,
+    originals.map((original) => rowOf(original, now)),
+  )
 }
 
 /** The given digests that have no row. At most a few hundred at once: they are bound one by one. */

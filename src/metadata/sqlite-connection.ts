@@ -3,12 +3,19 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 
 /** How long a statement waits for another writer. There is one writer; this covers a backup tool that holds the lock. */
 const BUSY_TIMEOUT_MS = 5000
-/** Pages in the log before it is merged: 4,000 × 4 KiB = 16 MB, so that a burst of uploads does not pay for merging. */
-const CHECKPOINT_PAGES = 4000
+/**
+ * Pages in the log before it is merged: 16,000 × 4 KiB = 64 MB. An upload writes some five pages, since hashes and ids are random, so
+ * that this is two seconds of a full load; a page that was written often meanwhile is merged once.
+ */
+const CHECKPOINT_PAGES = 16_000
 /** Negative: KiB (SQLite's convention). 32 MB hold the upper levels of every index of ten million rows. */
 const CACHE_KIB = -32_000
 /** Texts vary by the number of rows in a batch (≤ 64 for four tables) and by the filters of a listing. */
 const MAX_STATEMENTS = 500
+
+/** How transactions begin and end early; the worker looks for these very texts. */
+export const BEGIN = 'begin immediate'
+export const ROLLBACK = 'rollback'
 
 export interface ExecuteResult {
   readonly rows: readonly unknown[]

@@ -1,6 +1,5 @@
 /** Kysely's SQLite dialect over any way of executing a statement: in this thread for look-ups, in a worker for the rest. */
 import {
-  type CompiledQuery,
   type DatabaseConnection,
   type Dialect,
   type Driver,
@@ -9,7 +8,8 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely'
-import type { ExecuteResult } from './sqlite-connection.ts'
+import type { Deferrable } from './prepared.ts'
+import { BEGIN, type ExecuteResult, ROLLBACK } from './sqlite-connection.ts'
 
 type Execute = (sql: string, parameters: readonly unknown[]) => Promise<ExecuteResult>
 
@@ -24,10 +24,19 @@ export const createSqliteDialect = (execute: Execute, exclusive: boolean): Diale
   createDriver: () => createDriver(execute, exclusive),
 })
 
+/** Each wait would be a message to the writer's thread and one back, and two threads to be woken. */
+const unawaited = (executed: Promise<unknown>) => {
+  // Told by what follows in the transaction.
+  executed.catch(() => undefined)
+  return { rows: [] }
+}
+
 const createDriver = (execute: Execute, exclusive: boolean): Driver => {
   const connection: DatabaseConnection = {
-    executeQuery: async <R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> => {
-      const { rows, changes } = await execute(sql, parameters)
+    executeQuery: async <R>({ sql, parameters, deferred }: Deferrable): Promise<QueryResult<R>> => {
+      const executed = execute(sql, parameters)
+      if (deferred && exclusive) return unawaited(executed)
+      const { rows, changes } = await executed
       return { rows: rows as R[], numAffectedRows: BigInt(changes) }
     },
     streamQuery: () => {
@@ -49,10 +58,11 @@ const createDriver = (execute: Execute, exclusive: boolean): Driver => {
       if (next) next()
       else taken = false
     },
-    // IMMEDIATE: the write lock is taken first, so that a transaction never fails half-way for want of it.
-    beginTransaction: () => run('begin immediate'),
+    // IMMEDIATE: the write lock is taken first, so that a transaction never fails half-way for want of it. Not waited for: should
+    // it fail, so does everything up to the rollback (`sqlite-worker.ts`).
+    beginTransaction: async () => void unawaited(run(BEGIN)),
     commitTransaction: () => run('commit'),
-    rollbackTransaction: () => run('rollback'),
+    rollbackTransaction: () => run(ROLLBACK),
     destroy: async () => undefined,
   }
 }

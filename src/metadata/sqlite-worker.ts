@@ -1,6 +1,6 @@
 /** A connection in a thread of its own: commits wait for the disk and listings scan here, while the event loop serves images. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { type ExecuteResult, openSqliteConnection } from './sqlite-connection.ts'
+import { BEGIN, type ExecuteResult, openSqliteConnection, ROLLBACK } from './sqlite-connection.ts'
 import { migrateSqlite } from './sqlite-migrations.ts'
 
 /** What the thread is started with. */
@@ -26,6 +26,36 @@ if (!options.readOnly) migrateSqlite(connection.database)
 
 const reply = (message: WorkerReply | 'ready' | 'closed') => parentPort?.postMessage(message)
 
+type Answer =
+  | { readonly result: ExecuteResult }
+  | { readonly error: { readonly message: string; readonly errcode: number } }
+
+/**
+ * Why the transaction under way cannot be committed. Until its rollback every statement fails alike: those that were sent before the
+ * first answer must not run without a transaction, which a full disk may have ended.
+ */
+let broken: Answer | undefined
+let inTransaction = false
+
+const answer = ({ sql, parameters }: WorkerRequest): Answer => {
+  if (sql === ROLLBACK) {
+    ;[broken, inTransaction] = [undefined, false]
+    if (!connection.database.isTransaction) return { result: { rows: [], changes: 0 } }
+  }
+  if (broken) return broken
+  if (sql === BEGIN) inTransaction = true
+  try {
+    const { rows, changes } = connection.execute(sql, parameters)
+    if (!connection.database.isTransaction) inTransaction = false
+    return { result: { rows, changes } }
+  } catch (error) {
+    const errcode = error instanceof Error && 'errcode' in error ? Number(error.errcode) : 0
+    const failed = { error: { message: String(error), errcode } }
+    if (inTransaction) broken = failed
+    return failed
+  }
+}
+
 parentPort?.on('message', (request: WorkerRequest | 'close') => {
   if (request === 'close') {
     connection.database.close()
@@ -33,12 +63,6 @@ parentPort?.on('message', (request: WorkerRequest | 'close') => {
     parentPort?.close()
     return
   }
-  try {
-    const { rows, changes } = connection.execute(request.sql, request.parameters)
-    reply({ id: request.id, result: { rows, changes } })
-  } catch (error) {
-    const errcode = error instanceof Error && 'errcode' in error ? Number(error.errcode) : 0
-    reply({ id: request.id, error: { message: String(error), errcode } })
-  }
+  reply({ id: request.id, ...answer(request) })
 })
 reply('ready')

@@ -3,17 +3,15 @@ import { sql } from 'kysely'
 import type { DeliverySubject } from '../core/asset.ts'
 import type { AssetId, Digest, OwnerId } from '../core/ids.ts'
 import type { Queries } from './database.ts'
+import { prepareQuery } from './prepared.ts'
 import { FACT_COLUMNS, toFacts } from './rows.ts'
 
-/**
- * Access and facts of a hash; undefined when no asset, live or in grace, has it.
- * Scalar subqueries with a limit of one instead of an aggregate: a hash that a million assets share costs no more than one.
- */
-export const findDeliverySubject = async (queries: Queries, digest: Digest): Promise<DeliverySubject | undefined> => {
+/** Scalar subqueries with a limit of one instead of an aggregate: a hash that a million assets share costs no more than one. */
+const selectSubject = prepareQuery((queries, { digest }: { readonly digest: Digest }) => {
   const owner = (visibility: string, live: boolean) =>
     sql<string | null>`(select owner from assets where digest = ${digest} and visibility = ${visibility}
       and deleted_at is ${live ? sql`null` : sql`not null`} order by deleted_at, created_at limit 1)`
-  const row = await queries
+  return queries
     .selectFrom('originals')
     .select([...FACT_COLUMNS, 'originals.bytes'])
     .select([
@@ -23,7 +21,11 @@ export const findDeliverySubject = async (queries: Queries, digest: Digest): Pro
       owner('private', false).as('deleted_private_owner'),
     ])
     .where('originals.digest', '=', digest)
-    .executeTakeFirst()
+})
+
+/** Access and facts of a hash; undefined when no asset, live or in grace, has it. */
+export const findDeliverySubject = async (queries: Queries, digest: Digest): Promise<DeliverySubject | undefined> => {
+  const [row] = await selectSubject(queries, { digest })
   const ownerId =
     row && (row.public_owner ?? row.private_owner ?? row.deleted_public_owner ?? row.deleted_private_owner)
   if (!row || !ownerId) return undefined
@@ -43,20 +45,24 @@ export interface KnownContent {
   readonly assetId: AssetId | undefined
 }
 
+const selectKnownContent = prepareQuery(
+  (queries, { digest, ownerId }: { readonly digest: Digest; readonly ownerId: OwnerId }) =>
+    queries
+      .selectFrom('originals')
+      .select([
+        'bytes',
+        sql<string | null>`(select id from assets where owner = ${ownerId} and digest = ${digest}
+        and deleted_at is null limit 1)`.as('asset_id'),
+      ])
+      .where('digest', '=', digest),
+)
+
 /** Are the bytes of this hash in the store, and does this owner have them? */
 export const findKnownContent = async (
   queries: Queries,
   digest: Digest,
   ownerId: OwnerId,
 ): Promise<KnownContent | undefined> => {
-  const row = await queries
-    .selectFrom('originals')
-    .select([
-      'bytes',
-      sql<string | null>`(select id from assets where owner = ${ownerId} and digest = ${digest}
-        and deleted_at is null limit 1)`.as('asset_id'),
-    ])
-    .where('digest', '=', digest)
-    .executeTakeFirst()
+  const [row] = await selectKnownContent(queries, { digest, ownerId })
   return row && { bytes: row.bytes, assetId: (row.asset_id ?? undefined) as AssetId | undefined }
 }

@@ -1,0 +1,124 @@
+/** The event loop's end of the threads that write originals: a line of jobs, given to whichever is free. */
+import { Worker } from 'node:worker_threads'
+import { AppError } from '../core/errors.ts'
+import type { DiskJob, DiskReply, Move } from './disk-job.ts'
+
+/**
+ * A thread spends most of a write waiting for the disk. Measured here, files of 100 KB a second: one thread 1,560, two 2,520,
+ * four 3,270. A thread takes some 5 MB.
+ */
+const THREADS = 4
+/** Given in one message where more wait than there are threads: waking a thread costs as much as the message itself. */
+const MAX_JOBS = 4
+/** Uploads are bounded before they come here (`ingest/admission`: 128); this is the bound where nobody else keeps one. */
+const MAX_WAITING = 1024
+
+export interface DiskThreadsStats {
+  /** Now: threads at work, and jobs in line. */
+  running: number
+  waiting: number
+  /** Since start. */
+  done: number
+  failed: number
+}
+
+export interface DiskThreads extends AsyncDisposable {
+  readonly stats: Readonly<DiskThreadsStats>
+  /**
+   * A new file of the first `bytes` of the slab, synced. @returns the slab, which is lost meanwhile, and for good on an error.
+   * @throws Error with the system's `code`; AppError `busy` when the line is full, `internal` when the thread died.
+   */
+  write(path: string, slab: Buffer, bytes: number): Promise<Buffer>
+  /** All moved and their folders synced. */
+  publish(moves: readonly Move[]): Promise<void>
+}
+
+interface Waiting {
+  readonly job: DiskJob
+  readonly resolve: (slab: Uint8Array | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Threads start with the first jobs that need them. */
+export const createDiskThreads = (limit = THREADS): DiskThreads => {
+  const stats: DiskThreadsStats = { running: 0, waiting: 0, done: 0, failed: 0 }
+  const line: Waiting[] = []
+  const free: Worker[] = []
+  const all = new Set<Worker>()
+  const running = new Map<Worker, readonly Waiting[]>()
+  let closing: (() => void) | undefined
+
+  const start = (): Worker => {
+    const thread = new Worker(new URL('./disk-thread.ts', import.meta.url))
+    all.add(thread)
+    thread.on('message', (replies: readonly DiskReply[]) => {
+      const calls = release(thread)
+      free.push(thread)
+      giveNext()
+      for (const [i, reply] of replies.entries()) {
+        stats[reply.kind] += 1
+        if (reply.kind === 'done') calls[i]?.resolve(reply.slab)
+        else calls[i]?.reject(Object.assign(new Error(reply.message), { code: reply.code }))
+      }
+    })
+    thread.on('error', (cause) => bury(thread, cause))
+    thread.on('exit', () => bury(thread, undefined))
+    return thread
+  }
+
+  const release = (thread: Worker): readonly Waiting[] => {
+    const calls = running.get(thread) ?? []
+    running.delete(thread)
+    // A free thread keeps no process alive that has nothing else to do.
+    thread.unref()
+    if (running.size === 0) closing?.()
+    return calls
+  }
+
+  /** What it was doing is not known to be done; the next job starts another. */
+  const bury = (thread: Worker, cause: unknown): void => {
+    if (!all.delete(thread)) return
+    const at = free.indexOf(thread)
+    if (at >= 0) free.splice(at, 1)
+    const error = new AppError('internal', 'a thread that writes originals died', { cause })
+    for (const { reject } of release(thread)) reject(error)
+    giveNext()
+  }
+
+  const giveNext = (): void => {
+    const thread = line.length === 0 ? undefined : (free.pop() ?? (all.size < limit ? start() : undefined))
+    if (thread) give(thread, line.splice(0, Math.min(MAX_JOBS, Math.ceil(line.length / limit))))
+    stats.waiting = line.length
+    stats.running = running.size
+  }
+
+  const give = (thread: Worker, calls: readonly Waiting[]): void => {
+    running.set(thread, calls)
+    thread.ref()
+    const jobs = calls.map(({ job }) => job)
+    thread.postMessage(
+      jobs,
+      jobs.flatMap((job) => (job.kind === 'write' ? [job.slab.buffer as ArrayBuffer] : [])),
+    )
+  }
+
+  const run = (job: DiskJob): Promise<Uint8Array | undefined> =>
+    new Promise((resolve, reject) => {
+      if (line.length >= MAX_WAITING) return reject(new AppError('busy', 'too many files wait for the disk'))
+      line.push({ job, resolve, reject })
+      giveNext()
+    })
+
+  return {
+    stats,
+    write: async (path, slab, bytes) => {
+      const given = await run({ kind: 'write', path, slab, bytes })
+      return given ? Buffer.from(given.buffer, given.byteOffset, given.byteLength) : Buffer.alloc(0)
+    },
+    publish: async (moves) => void (await run({ kind: 'publish', moves })),
+    [Symbol.asyncDispose]: async () => {
+      if (running.size > 0) await new Promise<void>((resolve) => (closing = resolve))
+      await Promise.all([...all].map((thread) => thread.terminate()))
+    },
+  }
+}
