@@ -132,6 +132,9 @@ const VARIABLES = z.strictObject({
   ),
   ORIEL_MAX_UPLOADS_AT_ONCE: whole(64, 1, 10_000).describe('uploads being received; more are told to retry'),
   ORIEL_RESTORE_SECONDS: whole(7 * DAY_SECONDS, 0, 3650 * DAY_SECONDS).describe('grace between delete and removal'),
+  ORIEL_SYNC_DAYS: whole(90, 1, 3650).describe(
+    'changes are kept for so long; a device that was away longer starts afresh',
+  ),
 
   ORIEL_RENDERERS: whole(Math.min(availableParallelism(), 16), 1, 64).describe(
     'renderer processes; default one a core',

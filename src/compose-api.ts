@@ -8,6 +8,7 @@ import { createAnalyticsRoutes } from './analytics/routes.ts'
 import { createApp } from './app.ts'
 import type { Blobs } from './compose-blobs.ts'
 import { createHealthChecks } from './compose-health.ts'
+import { composeSync } from './compose-sync.ts'
 import type { ChangeNotices, Locker, RenderLeases } from './coordination/coordination.ts'
 import { type EdgePurger, NO_EDGES } from './coordination/edge-purger.ts'
 import type { SharedRedis } from './coordination/redis.ts'
@@ -36,6 +37,7 @@ import { createPurging } from './lifecycle/purge.ts'
 import { createCleanupRoutes, createLifecycleRoutes } from './lifecycle/routes.ts'
 import { findKeyOwner } from './metadata/api-keys.ts'
 import type { Metadata } from './metadata/database.ts'
+import type { Hub } from './sync/hub.ts'
 import { createMetrics } from './telemetry.ts'
 import { createUiRoutes } from './ui/routes.ts'
 
@@ -64,6 +66,8 @@ export interface ApiParts {
   readonly engines: Engines
   readonly keys: SigningKeys
   readonly delivery: Delivery
+  /** Wakes streams of changes. */
+  readonly hub: Hub
   readonly log: Logger
   /** Takes over what has to be closed. */
   readonly opened: AsyncDisposableStack
@@ -117,6 +121,7 @@ export const composeApi = (parts: ApiParts): Router => {
         createOpsRoutes(createHealthChecks(engines), metrics.registry),
         createUiRoutes(),
         createDeliveryDocument(),
+        composeSync(parts, { guards, describe }),
         ...(engines.analytics ? [createAnalyticsRoutes({ guards, query: engines.analytics.query })] : []),
       ],
     },
@@ -149,12 +154,13 @@ const createIngest = ({ config, engines }: ApiParts, prober: Prober, shared: Ing
   )
 
 const startCollector = (
-  { engines, log, opened }: ApiParts,
+  { config, engines, log, opened }: ApiParts,
   purging: ReturnType<typeof createPurging>,
   graceMs: number,
 ) => {
   const onFault = (error: unknown) => log.error({ err: error }, 'collection failed')
-  const options = { graceMs, sweepIntervalMs: SWEEP_MS, scanIntervalMs: SCAN_MS }
+  const changesMs = config.ORIEL_SYNC_DAYS * 24 * 60 * 60 * 1000
+  const options = { graceMs, changesMs, sweepIntervalMs: SWEEP_MS, scanIntervalMs: SCAN_MS }
   const collector = opened.use(createCollector({ ...engines, purging, onFault }, options))
   collector.start()
   return [{ area: 'collector', read: () => ({ ...collector.stats }) }]
@@ -168,9 +174,11 @@ const ingestStats = ({ stats }: IngestRoutes, headers: object) => [
 
 const statsOf = ({
   delivery,
+  hub,
   engines: { metadata, pool, blobs, variants, analytics, redis, edges, sharing },
 }: ApiParts) => [
   { area: 'delivery', read: delivery.stats },
+  { area: 'sync', read: hub.stats },
   { area: 'renderers', read: () => ({ ...pool.stats }) },
   { area: 'variants', read: () => ({ ...variants.stats }) },
   ...blobs.stats,

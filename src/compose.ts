@@ -26,9 +26,12 @@ import { problemResponse } from './http/problem.ts'
 import { createRendererPool } from './imaging/pool.ts'
 import { lockFolder } from './metadata/folder-lock.ts'
 import { findDeliverySubject } from './metadata/subjects.ts'
+import { createHub } from './sync/hub.ts'
 
 export interface OrielOrigin {
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void
+  /** Ends what has no end of its own, so that it can be waited for: streams of changes. */
+  drain(): void
   /** To be called when no request is in flight any more. */
   close(): Promise<void>
 }
@@ -39,7 +42,8 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
   const engines = await openEngines(config, log, opened)
   const keys = createSigningKeys(secrets.signingKeys)
   const delivery = opened.use(openDelivery(config, engines, keys, log))
-  const app = composeApi({ config, secrets, engines, keys, delivery, log, opened })
+  const hub = opened.use(createHub(engines))
+  const app = composeApi({ config, secrets, engines, keys, delivery, hub, log, opened })
   const fallback = getRequestListener(app.fetch, {
     // Thrown before there is a request to route: no Host header, or one that is none.
     errorHandler: () => problemResponse(new AppError('bad-request', 'the request names no valid Host'), randomUUID()),
@@ -53,6 +57,7 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
       if (request.url.startsWith('/i/')) delivery.handle(request, response)
       else void fallback(request, response)
     },
+    drain: hub.end,
     close: () => toClose.disposeAsync(),
   }
 }

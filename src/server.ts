@@ -38,6 +38,7 @@ const start = async (env: NodeJS.ProcessEnv): Promise<void> => {
     if (draining) process.exit(1)
     draining = true
     log.info({ signal }, 'draining')
+    origin.drain()
     const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
     await new Promise((resolve) => {
       server.close(resolve)

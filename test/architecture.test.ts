@@ -16,6 +16,7 @@ const RANK: Readonly<Record<string, number>> = {
   library: 3,
   lifecycle: 3,
   analytics: 3,
+  sync: 3,
   ui: 3,
   config: 4,
   app: 5,
@@ -26,6 +27,7 @@ const RANK: Readonly<Record<string, number>> = {
   'compose-blobs': 5,
   'compose-health': 5,
   'compose-shared': 6,
+  'compose-sync': 5,
   server: 7,
   main: 8,
 }

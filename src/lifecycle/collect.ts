@@ -4,6 +4,7 @@ import type { OriginalLister } from '../blobs/store.ts'
 import type { Locker } from '../coordination/coordination.ts'
 import type { Digest } from '../core/ids.ts'
 import { findPastGrace } from '../metadata/assets.ts'
+import { cutChanges } from '../metadata/changes.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { dropExpiredIdempotency } from '../metadata/idempotency.ts'
 import { withoutRow } from '../metadata/originals.ts'
@@ -24,6 +25,8 @@ export interface CollectorPorts {
 
 export interface CollectorOptions {
   readonly graceMs: number
+  /** How long changes are kept for devices that sync. Default 90 days. */
+  readonly changesMs?: number
   /** Between two sweeps for what is past its grace. */
   readonly sweepIntervalMs: number
   /** Between two walks over all originals for bytes without a row; the first is at start. */
@@ -37,6 +40,7 @@ export interface CollectorStats {
   originalsRemoved: number
   orphansRemoved: number
   idempotencyDropped: number
+  changesCut: number
   faults: number
 }
 
@@ -58,8 +62,10 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     originalsRemoved: 0,
     orphansRemoved: 0,
     idempotencyDropped: 0,
+    changesCut: 0,
     faults: 0,
   }
+  const { changesMs = 90 * 24 * 60 * 60 * 1000 } = options
   const stop = new AbortController()
   let running: readonly Promise<void>[] = []
 
@@ -70,6 +76,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     const dropped = await ports.metadata.transaction((transaction) => dropExpiredIdempotency(transaction, new Date()))
     stats.idempotencyDropped += dropped
     await ports.metadata.transaction((transaction) => dropOldRemovals(transaction, new Date()))
+    stats.changesCut += await cutChanges(ports.metadata, new Date(Date.now() - changesMs))
     stats.sweeps += 1
   }
   const scan = async (signal: AbortSignal): Promise<void> => {
