@@ -4,8 +4,8 @@ import type { Config } from '../config/environment.ts'
 import { LADDER, NEGOTIATION } from '../config/ladder.ts'
 import { PRESETS } from '../config/presets.ts'
 import type { Analytics } from './analytics/analytics.ts'
-import { createAnalyticsRoutes } from './analytics/routes.ts'
 import { createApp } from './app.ts'
+import { composeAnalytics } from './compose-analytics.ts'
 import type { Blobs } from './compose-blobs.ts'
 import { createHealthChecks } from './compose-health.ts'
 import { composeSync } from './compose-sync.ts'
@@ -105,8 +105,10 @@ export const composeApi = (parts: ApiParts): Router => {
     defaultWidth: DEFAULT_WIDTH,
     presets,
   })
+  const analytics = composeAnalytics(engines, guards)
   const metrics = createMetrics([
     ...statsOf(parts),
+    ...analytics.stats,
     ...startCollector(parts, purging, graceMs),
     ...ingestStats(ingest, prober.stats),
   ])
@@ -122,7 +124,7 @@ export const composeApi = (parts: ApiParts): Router => {
         createUiRoutes(),
         createDeliveryDocument(),
         composeSync(parts, { guards, describe }),
-        ...(engines.analytics ? [createAnalyticsRoutes({ guards, query: engines.analytics.query })] : []),
+        ...analytics.routes,
       ],
     },
     {

@@ -82,6 +82,7 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_copies_bytes',
   'oriel_copies_used',
   'oriel_sync_watching',
+  'oriel_edge_events_running',
   'oriel_analytics_spool_bytes',
   'oriel_analytics_spool_segments',
   'oriel_redis_live',

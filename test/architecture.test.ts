@@ -23,6 +23,7 @@ const RANK: Readonly<Record<string, number>> = {
   banner: 5,
   'first-start': 5,
   compose: 6,
+  'compose-analytics': 5,
   'compose-api': 5,
   'compose-blobs': 5,
   'compose-health': 5,

@@ -5,7 +5,7 @@ import { AppError } from '../core/errors.ts'
 import { createChdbEngine } from './chdb-engine.ts'
 import { createClickHouseEngine } from './clickhouse-engine.ts'
 import type { EngineHealth, EngineStats } from './engine.ts'
-import type { FrameBufferOptions } from './frame-buffer.ts'
+import type { AppendOutcome, FrameBufferOptions } from './frame-buffer.ts'
 import { createLoader, type LoaderStats } from './loader.ts'
 import type { AnalyticsLog } from './log.ts'
 import { type PaceOptions, startPace } from './pace.ts'
@@ -41,6 +41,8 @@ export interface AnalyticsStats extends RecorderStats, LoaderStats {
 
 export interface Analytics extends AsyncDisposable {
   readonly recorder: DeliveryRecorder
+  /** Writes frames of so many events of others to the spool: all of them or none. Synced when it resolves. */
+  importFrames(frames: Uint8Array, rows: number): Promise<AppendOutcome>
   /**
    * Sees every event recorded before the call, unless `complete` is false.
    * @throws AppError `busy` when the engine cannot answer now, `unprocessable` when the question costs too much.
@@ -97,6 +99,7 @@ export const createAnalytics = async (options: AnalyticsOptions): Promise<Analyt
   }
   return {
     recorder,
+    importFrames: (frames, rows) => spool.append(frames, rows),
     query: async (question, asker) => {
       const signal = AbortSignal.any([asker, AbortSignal.timeout(drainWaitMs + QUERY_MS)])
       try {

@@ -15,7 +15,9 @@ export const DIMENSIONS = {
   format: { sql: 'format_served', kind: 'text', about: 'format served' },
   format_asked: { sql: 'format_asked', kind: 'text', about: 'format in the URL' },
   class: { sql: 'class', kind: 'text', about: 'class of the negotiation' },
-  tier: { sql: 'tier', kind: 'text', about: 'who answered: memory, disk, render, original, none' },
+  tier: { sql: 'tier', kind: 'text', about: 'who answered: memory, disk, render, original, none; edge by its own log' },
+  // What an edge does not have it asks us for, and both write a line: a question about one traffic names one layer.
+  layer: { sql: "if(tier = 'edge', 'edge', 'origin')", kind: 'text', about: 'whose log: origin or edge' },
   status: { sql: 'status', kind: 'number', about: 'HTTP status' },
   device: { sql: 'device', kind: 'text', about: 'phone, tablet, desktop, tv, bot, other' },
   browser: { sql: 'browser', kind: 'text', about: 'browser family' },

@@ -1,8 +1,11 @@
 /** A delivery event: one row per image request. Split by what is the same for every request of one representation. */
 import type { OutputFormat } from './image.ts'
 
-/** Who answered: this process's memory, the variant store, a fresh render, the original's bytes, or nobody (errors, 304). */
-export type CacheTier = 'memory' | 'disk' | 'render' | 'original' | 'none'
+/**
+ * Who answered: this process's memory, the variant store, a fresh render, the original's bytes, or nobody (errors, 304).
+ * `edge`: a cache in front of us, by its own log; what it had to ask us for is an event of ours as well.
+ */
+export type CacheTier = 'memory' | 'disk' | 'render' | 'original' | 'none' | 'edge'
 
 /** The part that is fixed for one representation of one URL form. */
 export interface EventSubject {

@@ -7,6 +7,7 @@ import { findPastGrace } from '../metadata/assets.ts'
 import { cutChanges } from '../metadata/changes.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { dropExpiredIdempotency } from '../metadata/idempotency.ts'
+import { dropExpiredOnce } from '../metadata/once.ts'
 import { withoutRow } from '../metadata/originals.ts'
 import { dropOldRemovals, findUnfinishedRemovals } from '../metadata/removals.ts'
 import type { Purging } from './purge.ts'
@@ -40,6 +41,7 @@ export interface CollectorStats {
   originalsRemoved: number
   orphansRemoved: number
   idempotencyDropped: number
+  onceDropped: number
   changesCut: number
   faults: number
 }
@@ -62,6 +64,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     originalsRemoved: 0,
     orphansRemoved: 0,
     idempotencyDropped: 0,
+    onceDropped: 0,
     changesCut: 0,
     faults: 0,
   }
@@ -76,6 +79,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     const dropped = await ports.metadata.transaction((transaction) => dropExpiredIdempotency(transaction, new Date()))
     stats.idempotencyDropped += dropped
     await ports.metadata.transaction((transaction) => dropOldRemovals(transaction, new Date()))
+    stats.onceDropped += await ports.metadata.transaction((transaction) => dropExpiredOnce(transaction, new Date()))
     stats.changesCut += await cutChanges(ports.metadata, new Date(Date.now() - changesMs))
     stats.sweeps += 1
   }

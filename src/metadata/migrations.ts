@@ -76,6 +76,14 @@ const STEPS: readonly ((words: Words) => string)[] = [
   create index removals_by_age on removals (pending, at);
   ${leases}
   `,
+  // What may happen once: see once.ts.
+  ({ text, integer, keyed }) => `
+  create table once (
+    scope ${text} not null, owner ${text} not null, key ${text} not null, fingerprint ${text} not null, answer ${text} not null,
+    expires_at ${integer} not null, primary key (scope, owner, key)
+  ) ${keyed};
+  create index once_by_expiry on once (expires_at);
+  `,
 ]
 
 /** The steps that a database at `version` still needs, each with the version it leads to. @throws Error when it is of a newer Oriel. */

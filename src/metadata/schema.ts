@@ -89,6 +89,16 @@ export interface RemovalsTable {
   readonly at: Instant
 }
 
+/** See `once.ts`. */
+export interface OnceTable {
+  readonly scope: string
+  readonly owner: string
+  readonly key: string
+  readonly fingerprint: string
+  readonly answer: string
+  readonly expires_at: Instant
+}
+
 export interface Schema {
   readonly originals: OriginalsTable
   readonly assets: AssetsTable
@@ -96,4 +106,5 @@ export interface Schema {
   readonly api_keys: ApiKeysTable
   readonly changes: ChangesTable
   readonly removals: RemovalsTable
+  readonly once: OnceTable
 }
