@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { blobs } from './blobs.ts'
+import { bucket } from './limits.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -135,6 +136,14 @@ const VARIABLES = z.strictObject({
   ORIEL_SYNC_DAYS: whole(90, 1, 3650).describe(
     'changes are kept for so long; a device that was away longer starts afresh',
   ),
+
+  ORIEL_LIMIT_UPLOADS: bucket('60000/60').describe('uploads of one owner: count/seconds, or off'),
+  ORIEL_LIMIT_UPLOAD_BYTES: bucket('1T/3600').describe('their bytes: bytes/seconds, or off'),
+  ORIEL_LIMIT_PRECHECKS: bucket('60000/60').describe('prechecks of one owner: count/seconds, or off'),
+  ORIEL_LIMIT_CLAIMS: bucket('600/60').describe(
+    'claims of one owner, a wrong proof counts as 20: count/seconds, or off',
+  ),
+  ORIEL_LIMIT_ADMIN: choice(['0', '1'], '0').describe('1: the admin key has these limits too'),
 
   ORIEL_RENDERERS: whole(Math.min(availableParallelism(), 16), 1, 64).describe(
     'renderer processes; default one a core',

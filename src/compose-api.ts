@@ -8,6 +8,7 @@ import { createApp } from './app.ts'
 import { composeAnalytics } from './compose-analytics.ts'
 import type { Blobs } from './compose-blobs.ts'
 import { createHealthChecks } from './compose-health.ts'
+import { composeQuota } from './compose-quota.ts'
 import { composeSync } from './compose-sync.ts'
 import type { ChangeNotices, Locker, RenderLeases } from './coordination/coordination.ts'
 import { type EdgePurger, NO_EDGES } from './coordination/edge-purger.ts'
@@ -90,14 +91,16 @@ export const composeApi = (parts: ApiParts): Router => {
   const purging = createPurging(engines)
   const edges = engines.edges ?? NO_EDGES
   const deleting = createDeleting({ metadata, notices, edges, graceMs })
+  const quota = composeQuota(config, engines.redis)
   const prober = createHeaderProber(engines.pool, { ...DEFAULT_LIMITS, maxPixels: config.ORIEL_MAX_PIXELS })
-  const ingest = createIngest(parts, prober, { guards, describe })
+  const ingest = createIngest(parts, prober, { guards, describe, quota })
   const presets = new Set(Object.keys(PRESETS))
   const library = createLibraryRoutes({
     metadata,
     notices,
     edges,
     guards,
+    quota,
     describe,
     urls,
     ladder: LADDER,
@@ -109,6 +112,7 @@ export const composeApi = (parts: ApiParts): Router => {
   const metrics = createMetrics([
     ...statsOf(parts),
     ...analytics.stats,
+    { area: 'quota', read: () => ({ ...quota.stats }) },
     ...startCollector(parts, purging, graceMs),
     ...ingestStats(ingest, prober.stats),
   ])
@@ -136,7 +140,7 @@ export const composeApi = (parts: ApiParts): Router => {
 }
 
 type IngestRoutes = ReturnType<typeof createIngestRoutes>
-type IngestParts = Pick<Parameters<typeof createIngestRoutes>[0], 'guards' | 'describe'>
+type IngestParts = Pick<Parameters<typeof createIngestRoutes>[0], 'guards' | 'describe' | 'quota'>
 
 const createIngest = ({ config, engines }: ApiParts, prober: Prober, shared: IngestParts): IngestRoutes =>
   createIngestRoutes(

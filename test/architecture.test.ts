@@ -28,6 +28,7 @@ const RANK: Readonly<Record<string, number>> = {
   'compose-blobs': 5,
   'compose-health': 5,
   'compose-shared': 6,
+  'compose-quota': 5,
   'compose-sync': 5,
   server: 7,
   main: 8,

@@ -27,6 +27,8 @@ export interface Received {
 export interface Declared {
   /** Bytes of the whole body, at most; the largest allowed where the client does not say. */
   readonly bytes: number
+  /** The client has said how many. */
+  readonly exact: boolean
   readonly form: boolean
   readonly contentType: string
 }
@@ -45,7 +47,7 @@ export const judgeHeaders = (c: Context<Env>, maxUploadBytes: number): Declared 
   const length = c.req.header('Content-Length')
   const bytes = length === undefined ? limit : Number(length)
   if (bytes > limit) throw new AppError('too-large', `${bytes} bytes are over the limit of ${maxUploadBytes}`)
-  return { bytes, form, contentType }
+  return { bytes, exact: length !== undefined, form, contentType }
 }
 
 /**

@@ -5,6 +5,7 @@ import type { GroupCommitStats } from '../core/group-commit.ts'
 import { AssetSchema, type DescribeAsset } from '../http/asset-document.ts'
 import { createRouter, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
+import type { Quota } from '../http/quota.ts'
 import { type Admission, type AdmissionStats, createAdmission } from './admission.ts'
 import { type CommitPorts, createCommit } from './commit.ts'
 import { judgeHeaders, receive } from './receive.ts'
@@ -28,6 +29,7 @@ export interface IngestOptions {
 export interface IngestDeps extends CommitPorts {
   readonly guards: Guards
   readonly describe: DescribeAsset
+  readonly quota: Quota
 }
 
 export interface IngestStats {
@@ -95,7 +97,7 @@ const uploadRoute = createRoute({
   responses: {
     201: { description: 'stored', content: { 'application/json': { schema: AssetSchema } } },
     200: { description: 'a retry: stored before', content: { 'application/json': { schema: AssetSchema } } },
-    ...problems(400, 401, 410, 413, 415, 422, 503),
+    ...problems(400, 401, 410, 413, 415, 422, 429, 503),
   },
 })
 
@@ -114,10 +116,14 @@ export const createIngestRoutes = (
     try {
       const declared = judgeHeaders(c, maxUploadBytes)
       const idempotencyKey = parseIdempotencyKey(c.req.header('Idempotency-Key'))
+      await deps.quota.spend(c, 'uploads', 1)
+      // A length that was not declared is paid for when it is known.
+      if (declared.exact) await deps.quota.spend(c, 'upload-bytes', declared.bytes)
       using _place = admission.enter(declared.bytes)
       const signal = c.req.raw.signal
       const { staged, details } = await receive(c, deps.originals, declared, { maxUploadBytes, idleMs }, signal)
       await using _staged = staged
+      if (!declared.exact) await deps.quota.spend(c, 'upload-bytes', staged.bytes)
       const { ownerId } = c.get('principal')
       const { asset, deduplicated, created } = await commit({ staged, ownerId, details, idempotencyKey }, signal)
       uploads[created ? (deduplicated ? 'deduplicated' : 'created') : 'replayed'] += 1

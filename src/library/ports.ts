@@ -3,6 +3,7 @@ import type { ChangeNotices } from '../coordination/coordination.ts'
 import type { EdgePurger } from '../coordination/edge-purger.ts'
 import type { AssetUrls, DescribeAsset } from '../http/asset-document.ts'
 import type { Guards } from '../http/principal.ts'
+import type { Quota } from '../http/quota.ts'
 import type { Metadata } from '../metadata/database.ts'
 
 export interface LibraryDeps {
@@ -10,6 +11,7 @@ export interface LibraryDeps {
   readonly notices: ChangeNotices
   readonly edges: EdgePurger
   readonly guards: Guards
+  readonly quota: Quota
   readonly describe: DescribeAsset
   readonly urls: AssetUrls
   /** Widths served without a signature, ascending. */

@@ -41,12 +41,13 @@ const precheckRoute = createRoute({
         },
       },
     },
-    ...problems(400, 401, 408, 413, 415),
+    ...problems(400, 401, 408, 413, 415, 429),
   },
 })
 
-export const mountPrecheck = (routes: Router, { metadata, guards }: LibraryDeps): void => {
+export const mountPrecheck = (routes: Router, { metadata, guards, quota }: LibraryDeps): void => {
   routes.openapi({ ...precheckRoute, middleware: [guards.caller, jsonBody] as const }, async (c) => {
+    await quota.spend(c, 'prechecks', 1)
     const { sha256, size } = c.req.valid('json')
     const known = await findKnownContent(metadata.read, parseDigest(sha256), c.get('principal').ownerId)
     if (!known) return c.json({ exists: false, owned: false }, 200)
