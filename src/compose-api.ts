@@ -7,6 +7,7 @@ import type { Analytics } from './analytics/analytics.ts'
 import { createApp } from './app.ts'
 import { composeAnalytics } from './compose-analytics.ts'
 import type { Blobs } from './compose-blobs.ts'
+import { composeChallenges, composeClaims } from './compose-claims.ts'
 import { createHealthChecks } from './compose-health.ts'
 import { composeQuota } from './compose-quota.ts'
 import { composeSync } from './compose-sync.ts'
@@ -94,6 +95,8 @@ export const composeApi = (parts: ApiParts): Router => {
   const quota = composeQuota(config, engines.redis)
   const prober = createHeaderProber(engines.pool, { ...DEFAULT_LIMITS, maxPixels: config.ORIEL_MAX_PIXELS })
   const ingest = createIngest(parts, prober, { guards, describe, quota })
+  const challenges = composeChallenges(secrets)
+  const claims = composeClaims(engines, { guards, quota, describe, challenges, ingest })
   const presets = new Set(Object.keys(PRESETS))
   const library = createLibraryRoutes({
     metadata,
@@ -101,6 +104,7 @@ export const composeApi = (parts: ApiParts): Router => {
     edges,
     guards,
     quota,
+    challenges,
     describe,
     urls,
     ladder: LADDER,
@@ -112,13 +116,14 @@ export const composeApi = (parts: ApiParts): Router => {
   const metrics = createMetrics([
     ...statsOf(parts),
     ...analytics.stats,
+    ...claims.stats,
     { area: 'quota', read: () => ({ ...quota.stats }) },
     ...startCollector(parts, purging, graceMs),
     ...ingestStats(ingest, prober.stats),
   ])
   return createApp(
     {
-      assets: [ingest.routes, library, createLifecycleRoutes({ guards, describe, deleting })],
+      assets: [ingest.routes, claims.routes, library, createLifecycleRoutes({ guards, describe, deleting })],
       internal: {
         '/internal/keys': createKeysRoutes({ metadata, guards }),
         '/internal/assets': createCleanupRoutes({ guards, metadata, purging, graceMs }),

@@ -82,6 +82,8 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_copies_bytes',
   'oriel_copies_used',
   'oriel_sync_watching',
+  'oriel_proofs_running',
+  'oriel_proofs_waiting',
   'oriel_edge_events_running',
   'oriel_analytics_spool_bytes',
   'oriel_analytics_spool_segments',

@@ -26,6 +26,7 @@ const RANK: Readonly<Record<string, number>> = {
   'compose-analytics': 5,
   'compose-api': 5,
   'compose-blobs': 5,
+  'compose-claims': 5,
   'compose-health': 5,
   'compose-shared': 6,
   'compose-quota': 5,

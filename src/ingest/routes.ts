@@ -101,11 +101,15 @@ const uploadRoute = createRoute({
   },
 })
 
-/** The router, to be mounted at `/assets` and `/images`, and its counters. */
+/** The router, to be mounted at `/assets` and `/images`, its counters, and the commit that other ways to an asset share. */
 export const createIngestRoutes = (
   deps: IngestDeps,
   options: IngestOptions = {},
-): { readonly routes: Router; readonly stats: IngestStats } => {
+): {
+  readonly routes: Router
+  readonly commit: ReturnType<typeof createCommit>['commit']
+  readonly stats: IngestStats
+} => {
   const { maxUploadBytes = 100 * MIB, idleMs = 30_000, maxUploads = 128, maxBytesInFlight = 8192 * MIB } = options
   const admission: Admission = createAdmission({ maxUploads, maxBytesInFlight })
   const { commit, stats: commits } = createCommit(deps)
@@ -134,5 +138,5 @@ export const createIngestRoutes = (
       throw error
     }
   })
-  return { routes, stats: { admission: admission.stats, commits, uploads } }
+  return { routes, commit, stats: { admission: admission.stats, commits, uploads } }
 }

@@ -5,6 +5,7 @@ import type { AssetUrls, DescribeAsset } from '../http/asset-document.ts'
 import type { Guards } from '../http/principal.ts'
 import type { Quota } from '../http/quota.ts'
 import type { Metadata } from '../metadata/database.ts'
+import type { Challenges } from './challenge.ts'
 
 export interface LibraryDeps {
   readonly metadata: Metadata
@@ -12,6 +13,7 @@ export interface LibraryDeps {
   readonly edges: EdgePurger
   readonly guards: Guards
   readonly quota: Quota
+  readonly challenges: Challenges
   readonly describe: DescribeAsset
   readonly urls: AssetUrls
   /** Widths served without a signature, ascending. */

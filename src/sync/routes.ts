@@ -145,6 +145,8 @@ export const createSyncRoutes = (deps: SyncDeps, options: StreamOptions = {}): R
         'Content-Type': 'text/event-stream; charset=utf-8',
         'Cache-Control': 'no-store',
         'X-Accel-Buffering': 'no',
+        // When the stream ends with the process, a connection kept alive would hold that up.
+        Connection: 'close',
       })
     } catch (error) {
       watch[Symbol.dispose]()
