@@ -3,44 +3,10 @@ import { createHash, createHmac } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Change, follow, until } from './follow.ts'
 import { type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
-
-interface Change {
-  readonly cursor: string
-  readonly kind: string
-  readonly asset_id: string
-}
-
-/** Collects events until `stop`; resolves `ended` when the server ends the stream. */
-const follow = async (origin: Origin, query: string, lastEventId?: string) => {
-  const leave = new AbortController()
-  const response = await origin.api(`/sync/events${query}`, {
-    signal: leave.signal,
-    ...(lastEventId !== undefined && { headers: { 'Last-Event-ID': lastEventId } }),
-  })
-  const changes: Change[] = []
-  const read = async () => {
-    let text = ''
-    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-      text += chunk
-      const blocks = text.split('\n\n')
-      text = blocks.pop() ?? ''
-      for (const line of blocks.join('\n').split('\n'))
-        if (line.startsWith('data: ')) changes.push(JSON.parse(line.slice(6)) as Change)
-    }
-  }
-  const ended = read().then(
-    () => 'whole',
-    () => 'cut',
-  )
-  return { response, changes, ended, stop: () => leave.abort() }
-}
-
-const until = async (done: () => boolean | Promise<boolean>) => {
-  for (let n = 0; n < 1000 && !(await done()); n++) await new Promise((resolve) => setTimeout(resolve, 20))
-}
 
 describe('sync, claims, quotas and edge logs of a real process', () => {
   let origin: Origin
