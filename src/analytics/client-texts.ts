@@ -16,7 +16,7 @@ const HOSTS = 4096
 const AGENT_PARSES_PER_SECOND = 500
 
 /** Makes columns `device` … `client_prefix` of an event, a tab before and after, and a newline. `now` is in Unix milliseconds. */
-export const createClientTexts = (onAgentSkipped: () => void) => {
+export const createClientTexts = (onAgentSkipped: () => void, parsesPerSecond = AGENT_PARSES_PER_SECOND) => {
   const agents = new LRUCache<string, string>({ max: AGENTS })
   const hosts = new LRUCache<string, string>({ max: HOSTS })
   const unknown = agentText(UNKNOWN_AGENT)
@@ -49,7 +49,7 @@ export const createClientTexts = (onAgentSkipped: () => void) => {
       second = now
       parses = 0
     }
-    if (++parses > AGENT_PARSES_PER_SECOND) {
+    if (++parses > parsesPerSecond) {
       onAgentSkipped()
       return undefined
     }

@@ -72,6 +72,7 @@ export interface EventsStats {
   replayed: number
   accepted: number
   rejected: number
+  agentsSkipped: number
 }
 
 export interface EventsDeps {
@@ -86,15 +87,16 @@ type Answered = z.infer<typeof Answer>
 /** To be mounted at the root; and its counters. */
 export const createEventsRoutes = (deps: EventsDeps): { readonly routes: Router; readonly stats: EventsStats } => {
   const { guards, metadata, locker } = deps
-  const stats: EventsStats = { running: 0, batches: 0, replayed: 0, accepted: 0, rejected: 0 }
+  const stats: EventsStats = { running: 0, batches: 0, replayed: 0, accepted: 0, rejected: 0, agentsSkipped: 0 }
   const routes = createRouter()
 
   const take = async (body: Buffer): Promise<Answered> => {
-    const { frames, ...answer } = await readEdgeBatch(body, Date.now())
+    const { frames, agentsSkipped, ...answer } = await readEdgeBatch(body, Date.now())
     if (answer.accepted > 0) judge(await deps.importFrames(frames, answer.accepted))
     stats.batches += 1
     stats.accepted += answer.accepted
     stats.rejected += answer.rejected
+    stats.agentsSkipped += agentsSkipped
     return { ...answer, errors: [...answer.errors] }
   }
   /**

@@ -19,6 +19,8 @@ export interface StreamParts {
   readonly cursorOf: (position: Position) => string
   /** One event's JSON, on one line. */
   readonly textOf: (change: ToldChange) => string
+  /** Aborts when the reader has gone. */
+  readonly signal: AbortSignal
   /** Told of what broke the stream. */
   readonly onFault: (error: unknown) => void
 }
@@ -37,16 +39,20 @@ export const streamEvents = (parts: StreamParts, options: StreamOptions = {}): R
   const left = new AbortController()
   const chunks = texts(parts, options, left.signal)
   const encoder = new TextEncoder()
+  const leave = () => {
+    left.abort()
+    parts.watch[Symbol.dispose]()
+  }
+  // Beside `cancel`, which does not come to a stream that nobody has begun to read.
+  parts.signal.addEventListener('abort', leave, { once: true })
+  if (parts.signal.aborted) leave()
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       const step = await chunks.next()
       if (step.done) controller.close()
       else controller.enqueue(encoder.encode(step.value))
     },
-    cancel() {
-      left.abort()
-      parts.watch[Symbol.dispose]()
-    },
+    cancel: leave,
   })
 }
 

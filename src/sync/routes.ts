@@ -99,6 +99,15 @@ export interface SyncDeps {
   readonly onFault: (error: unknown, requestId: string) => void
 }
 
+const STREAM_HEADERS = {
+  'Content-Type': 'text/event-stream; charset=utf-8',
+  'Cache-Control': 'no-store',
+  // Else nginx would hold events back to fill its buffers (ngx_http_proxy_module, proxy_buffering).
+  'X-Accel-Buffering': 'no',
+  // When the stream ends with the process, a connection kept alive would hold that up.
+  Connection: 'close',
+}
+
 /** To be mounted at the root. */
 export const createSyncRoutes = (deps: SyncDeps, options: StreamOptions = {}): Router => {
   const { feed, hub, guards } = deps
@@ -121,6 +130,8 @@ export const createSyncRoutes = (deps: SyncDeps, options: StreamOptions = {}): R
     // On its way back a browser sends the same URL, whose `since` is where it began.
     const asked = c.req.valid('header')['last-event-id'] || c.req.valid('query').since
     const given = parseSince(asked, ownerId)
+    // Hono answers HEAD by this handler, and nobody would read or leave the stream.
+    if (c.req.method === 'HEAD') return c.body(null, 200, STREAM_HEADERS)
     const watch = await hub.watch(ownerId)
     try {
       const from = await feed.locate(ownerId, given)
@@ -136,18 +147,12 @@ export const createSyncRoutes = (deps: SyncDeps, options: StreamOptions = {}): R
           from,
           cursorOf: (position) => formatCursor(ownerId, position),
           textOf: (change) => JSON.stringify(tell(change)),
+          signal: c.req.raw.signal,
           onFault: (error) => deps.onFault(error, requestId),
         },
         options,
       )
-      // X-Accel-Buffering: nginx would hold events back to fill its buffers (ngx_http_proxy_module, proxy_buffering).
-      return c.body(stream, 200, {
-        'Content-Type': 'text/event-stream; charset=utf-8',
-        'Cache-Control': 'no-store',
-        'X-Accel-Buffering': 'no',
-        // When the stream ends with the process, a connection kept alive would hold that up.
-        Connection: 'close',
-      })
+      return c.body(stream, 200, STREAM_HEADERS)
     } catch (error) {
       watch[Symbol.dispose]()
       throw error

@@ -131,6 +131,15 @@ describe('a batch of lines', () => {
     expect(count).toBe(6000)
   })
 
+  it('knows the devices of many User-Agents', async () => {
+    const lines = Array.from({ length: 1500 }, (_, n) => line({ user_agent: `curl/8.${n}` }))
+    const { frames, agentsSkipped } = await readEdgeBatch(Buffer.from(lines.join('\n')), NOW)
+    expect(agentsSkipped).toBe(0)
+    let text = ''
+    for await (const part of segmentLines(Buffer.from(frames))) text += part
+    expect(text.match(/\tbot\t/g)?.length).toBe(1500)
+  })
+
   it('has a bound', async () => {
     await expect(readEdgeBatch(Buffer.alloc(100_001, '\n'), NOW)).rejects.toMatchObject({ kind: 'too-large' })
   })

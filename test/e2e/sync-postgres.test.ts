@@ -13,7 +13,10 @@ describePostgres('sync and edge logs of two origins over one database', () => {
   let there: Origin
   beforeAll(async () => {
     cluster = await startPostgres()
-    const env = { ORIEL_DATABASE: await cluster.createDatabase() }
+    const env = {
+      ORIEL_DATABASE: await cluster.createDatabase(),
+      ORIEL_SIGNING_KEYS: 'a:0123456789abcdef0123456789abcdef',
+    }
     here = await startOrigin({ env })
     there = await startOrigin({ env })
   })

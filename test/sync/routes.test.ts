@@ -59,7 +59,8 @@ const open = async (options: HubOptions = {}, stream: { heartbeatMs?: number; li
     ...path,
     hub,
     sync,
-    events: (query = '', headers: Record<string, string> = asAdmin) => app.request(`/sync/events${query}`, { headers }),
+    events: (query = '', headers: Record<string, string> = asAdmin, method = 'GET') =>
+      app.request(`/sync/events${query}`, { headers, method }),
     [Symbol.asyncDispose]: async () => {
       hub[Symbol.dispose]()
       await path[Symbol.asyncDispose]()
@@ -237,6 +238,8 @@ describe('GET /sync/events', () => {
   it('answers a wrong position with a status, before it begins', async () => {
     await using server = await open()
     expect((await server.events('?since=nonsense')).status).toBe(400)
+    const head = await server.events('', asAdmin, 'HEAD')
+    expect([head.status, head.body]).toEqual([200, null])
     expect((await server.events('', { ...asAdmin, 'Last-Event-ID': 'nonsense' })).status).toBe(400)
     expect(server.hub.stats()).toMatchObject({ watching: 0 })
   })
