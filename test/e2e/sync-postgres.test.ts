@@ -1,29 +1,27 @@
 /** Two processes over one PostgreSQL: what one does, a device hears of from the other. */
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { describePostgres, type PostgresCluster, startPostgres } from '../engines/postgres.ts'
+import { describePostgres, startPostgres } from '../engines/postgres.ts'
 import { follow, until } from './follow.ts'
 import { type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
 
 describePostgres('sync and edge logs of two origins over one database', () => {
-  let cluster: PostgresCluster
+  const opened = new AsyncDisposableStack()
   let here: Origin
   let there: Origin
   beforeAll(async () => {
-    cluster = await startPostgres()
+    const cluster = opened.use(await startPostgres())
     const env = {
       ORIEL_DATABASE: await cluster.createDatabase(),
       ORIEL_SIGNING_KEYS: 'a:0123456789abcdef0123456789abcdef',
     }
-    here = await startOrigin({ env })
-    there = await startOrigin({ env })
+    here = opened.use(await startOrigin({ env }))
+    there = opened.use(await startOrigin({ env }))
   })
-  afterAll(async () => {
-    await Promise.all([here, there].map((origin) => origin[Symbol.asyncDispose]()))
-    await cluster[Symbol.asyncDispose]()
-  })
+  // Also what was opened before something would not open.
+  afterAll(() => opened.disposeAsync())
 
   it('tells on one what happens on the other, and goes on there with the cursor of the first', async () => {
     const device = await follow(there, '')
