@@ -19,4 +19,4 @@ EXPOSE 3000
 # Runs with a read-only root: docker run --read-only --tmpfs /tmp -v oriel:/data -p 3000:3000 oriel
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+process.env.PORT+'/healthz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
-CMD ["node", "src/main.ts"]
+CMD ["node", "--max-semi-space-size=8", "src/main.ts"]

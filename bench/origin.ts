@@ -7,6 +7,8 @@ import { startProcess, stopProcess } from './processes.ts'
 const MAIN = new URL('../src/main.ts', import.meta.url)
 const ADMIN_KEY = 'bench-admin-key-not-secret'
 const START_TIMEOUT_MS = 30_000
+/** As `npm start` has them. */
+const NODE_FLAGS = ['--max-semi-space-size=8']
 
 export interface OriginOptions {
   readonly core?: number
@@ -38,6 +40,7 @@ export const startOrigin = async (options: OriginOptions = {}): Promise<Origin> 
     [],
     {
       core: options.core,
+      nodeFlags: NODE_FLAGS,
       env: {
         PORT: '0',
         HOST: '127.0.0.1',
