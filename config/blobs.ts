@@ -71,9 +71,10 @@ export const blobs = z.string().transform((text, context): BlobsChoice => {
   }
 })
 
+/** Also asked about what is no URL: zod runs every check of a text before it says what is wrong. */
 const isOrigin = (text: string): boolean => {
-  const { username, password, pathname, search, hash } = new URL(text)
-  return !username && !password && pathname === '/' && !search && !hash
+  const url = URL.parse(text)
+  return url !== null && url.href === `${url.origin}/`
 }
 
 const describe = (issue: z.core.$ZodIssue): string =>

@@ -115,6 +115,8 @@ describe('ORIEL_BLOBS', () => {
     ['s3://hunter2:hunter2@my-bucket', 'no credentials in the URL'],
     ['s3://my-bucket?endpoint=https://hunter2:hunter2@s3.example', 'endpoint: no user'],
     ['s3://my-bucket?endpoint=ftp://hunter2', 'endpoint: an http or https address'],
+    ['s3://my-bucket?endpoint=', 'endpoint: an http or https address'],
+    ['s3://my-bucket?endpoint=hunter2', 'endpoint: an http or https address'],
     ['s3://my-bucket?secret_access_key=hunter2', 'no such parameter: secret_access_key'],
     ['s3://my-bucket?region=a&region=hunter2', 'given twice'],
     ['s3://my-bucket?sse=hunter2', 'sse: '],
