@@ -35,8 +35,6 @@ export const startVarnish = async ({ extra = '', ...settings }: VarnishOptions):
       vcl,
       '-s',
       'malloc,64m',
-      '-p',
-      'workspace_client=256k',
     ],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH ?? '', ORIEL_EDGE_PURGE_KEY: PURGE_KEY } },
   )
