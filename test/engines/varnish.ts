@@ -25,17 +25,7 @@ export const startVarnish = async ({ extra = '', ...settings }: VarnishOptions):
   await writeFile(vcl, `${renderVarnish({ ...VARNISH_DEFAULTS, ...settings })}\n${extra}`)
   const child = spawn(
     'varnishd',
-    [
-      '-F',
-      '-n',
-      join(folder, 'state'),
-      '-a',
-      `127.0.0.1:${port}`,
-      '-f',
-      vcl,
-      '-s',
-      'malloc,64m',
-    ],
+    ['-F', '-n', join(folder, 'state'), '-a', `127.0.0.1:${port}`, '-f', vcl, '-s', 'malloc,64m'],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH ?? '', ORIEL_EDGE_PURGE_KEY: PURGE_KEY } },
   )
   await answers(port, child, collect(child))
