@@ -42,6 +42,7 @@ sub oriel_ratio_default {
 
 sub oriel_ratio_asked {
     if (cookie.isset("ratio_asked")) { return; }
+    if (req.url ~ {"^[^?@]*$"}) { call oriel_ratio_default; cookie.set("ratio_asked", cookie.get("ratio_default")); return; }
     if (req.url ~ {"^[^?]*\?(?:.*&)?dpr=auto(?:&|$)"}) { cookie.set("ratio_asked", "auto"); return; }
     if (req.url ~ {"^[^?]*\?(?:.*&)?dpr=0\.9(?:&|$)"}) { cookie.set("ratio_asked", "0.9"); return; }
     if (req.url ~ {"^[^?]*\?(?:.*&)?dpr=1(?:&|$)"}) { cookie.set("ratio_asked", "1"); return; }
@@ -196,6 +197,7 @@ sub oriel_named {
 
 sub oriel_quality {
     if (cookie.isset("quality")) { return; }
+    if (req.url ~ {"^[^?@]*$"}) { cookie.set("quality", "a"); return; }
     if (req.url ~ {"^[^?]*\?(?:.*&)?q=auto(?:&|$)"}) { cookie.set("quality", "a"); return; }
     if (req.url ~ {"^[^?]*\?(?:.*&)?q=lossless(?:&|$)"}) { cookie.set("quality", "l"); return; }
     if (req.url ~ {"^[^?]*\?(?:.*&)?q=[a-z0-9]+(?:&|$)"}) { cookie.set("quality", "x"); return; }
@@ -226,6 +228,11 @@ sub oriel_said {
 sub oriel_format {
     if (cookie.isset("format")) { return; }
     if ("" + req.http.accept == "") { call oriel_agent_shows; cookie.set("format", cookie.get("agent_shows")); return; }
+    if (req.http.accept ~ {"^image\/avif,image\/webp,image\/apng,image\/svg\+xml,image\/\*,\*\/\*;q=0\.8$"}) { cookie.set("format", "aw"); return; }
+    if (req.http.accept ~ {"^image\/webp,image\/avif,image\/jxl,image\/heic,image\/heic-sequence,video\/\*;q=0\.8,image\/png,image\/svg\+xml,image\/\*;q=0\.8,\*\/\*;q=0\.5$"}) { cookie.set("format", "aw"); return; }
+    if (req.http.accept ~ {"^image\/avif,image\/webp,image\/png,image\/svg\+xml,image\/\*;q=0\.8,\*\/\*;q=0\.5$"}) { cookie.set("format", "aw"); return; }
+    if (req.http.accept ~ {"^image\/avif,image\/webp,\*\/\*$"}) { cookie.set("format", "aw"); return; }
+    if (req.http.accept ~ {"^image\/webp,image\/apng,image\/\*,\*\/\*;q=0\.8$"}) { cookie.set("format", "w"); return; }
     if (req.http.accept ~ {"(?i)^(?=.{1,512}$)(?!(?:.*,)? *((?:image\/(?:avif|webp|jpe?g|png|gif|\*)|\*\/\*))(?=[ ;,]|$).*, *\1(?=[ ;,]|$)|.*image\/jpe?g.*image\/jpe?g)(?: *(?:image\/(?:avif|webp|jpe?g|png|gif|\*)|\*\/\*)(?: *; *q *= *(?:1(?:\.0{0,3})?|0?\.\d{1,3}|0\.?))? *|(?! *(?:image\/(?:avif|webp|jpe?g|png|gif|\*)|\*\/\*)(?=[ ;,]|$))[ !#-+\--~]*)(?:,(?: *(?:image\/(?:avif|webp|jpe?g|png|gif|\*)|\*\/\*)(?: *; *q *= *(?:1(?:\.0{0,3})?|0?\.\d{1,3}|0\.?))? *|(?! *(?:image\/(?:avif|webp|jpe?g|png|gif|\*)|\*\/\*)(?=[ ;,]|$))[ !#-+\--~]*)){0,63}$"}) { call oriel_said; cookie.set("format", cookie.get("said")); return; }
     cookie.set("format", "?");
 }
@@ -973,11 +980,17 @@ sub oriel_of_network {
     if ("" + cookie.get("quality") == "?") { cookie.set("of_network", "?"); return; }
 }
 
-sub oriel_key {
-    if (cookie.isset("key")) { return; }
+sub oriel_negotiated_key {
+    if (cookie.isset("negotiated_key")) { return; }
     call oriel_path; call oriel_auto_format; call oriel_auto_width; call oriel_ratio_asked;
     if (cookie.get("path") + cookie.get("auto_format") + cookie.get("auto_width") + cookie.get("ratio_asked") ~ {"^[0-9]|^other$"}) { return; }
-    call oriel_path; call oriel_of_format; call oriel_of_width; call oriel_of_ratio; call oriel_of_network; cookie.set("key", cookie.get("path") + cookie.get("of_format") + cookie.get("of_width") + cookie.get("of_ratio") + cookie.get("of_network"));
+    call oriel_path; call oriel_of_format; call oriel_of_width; call oriel_of_ratio; call oriel_of_network; cookie.set("negotiated_key", cookie.get("path") + cookie.get("of_format") + cookie.get("of_width") + cookie.get("of_ratio") + cookie.get("of_network"));
+}
+
+sub oriel_key {
+    if (cookie.isset("key")) { return; }
+    if (req.url ~ {"^\/i\/[0-9a-f]{64}\/(?!autox)[0-9x]+\.(?:avif|webp|jpe?g|png|gif)$"}) { return; }
+    call oriel_negotiated_key; cookie.set("key", cookie.get("negotiated_key"));
 }
 
 sub vcl_recv {
