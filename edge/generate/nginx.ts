@@ -270,7 +270,8 @@ if (-f ${s.bodyFolder}/gone/$oriel_shard/$oriel_hash) { set $oriel_gone 1; }
 `
 
 const mainConf = (s: NginxSettings): string => `${GENERATED}
-# The whole of a small edge: \`nginx -c "$PWD/nginx/nginx.conf"\`. Beside other sites, include edge-key.conf and edge.conf in \`http\` instead.
+# The whole of a small edge: \`nginx -c "$PWD/nginx/nginx.conf"\`. Beside other sites, include edge-key.conf and edge.conf in \`http\`
+# instead, with the two hash sizes from below.
 user www-data;
 worker_processes ${s.workers};
 # The key's patterns run compiled.

@@ -30,6 +30,7 @@ export const startVarnish = async ({ extra = '', ...settings }: VarnishOptions):
   )
   await answers(port, child, collect(child))
   return {
+    pid: child.pid ?? 0,
     url: `http://127.0.0.1:${port}`,
     folder,
     [Symbol.asyncDispose]: async () => {
