@@ -12,7 +12,6 @@ import { createHealthChecks } from './compose-health.ts'
 import { composeQuota } from './compose-quota.ts'
 import { composeSync } from './compose-sync.ts'
 import type { ChangeNotices, Locker, RenderLeases } from './coordination/coordination.ts'
-import { type EdgePurger, NO_EDGES } from './coordination/edge-purger.ts'
 import type { SharedRedis } from './coordination/redis.ts'
 import type { VariantKey } from './core/ids.ts'
 import { ORIGINAL_FORMATS } from './core/image.ts'
@@ -57,7 +56,8 @@ export interface Engines {
   /** Resolves when other instances can find what is being stored under the key. */
   readonly reachable: (key: VariantKey) => Promise<void>
   readonly redis: SharedRedis | undefined
-  readonly edges: (EdgePurger & { readonly stats: () => object }) | undefined
+  /** They follow `notices`; here for their numbers. */
+  readonly edges: { readonly stats: () => object } | undefined
   /** Counters of what several processes share, where they share it. */
   readonly sharing: Readonly<Record<string, () => object>>
 }
@@ -90,8 +90,7 @@ export const composeApi = (parts: ApiParts): Router => {
   const describe = createDescribeAsset({ urls, ladder: srcsetWidths, defaultWidth: DEFAULT_WIDTH })
   const graceMs = config.ORIEL_RESTORE_SECONDS * 1000
   const purging = createPurging(engines)
-  const edges = engines.edges ?? NO_EDGES
-  const deleting = createDeleting({ metadata, notices, edges, graceMs })
+  const deleting = createDeleting({ metadata, notices, graceMs })
   const quota = composeQuota(config, engines.redis)
   const prober = createHeaderProber(engines.pool, { ...DEFAULT_LIMITS, maxPixels: config.ORIEL_MAX_PIXELS })
   const ingest = createIngest(parts, prober, { guards, describe, quota })
@@ -101,7 +100,6 @@ export const composeApi = (parts: ApiParts): Router => {
   const library = createLibraryRoutes({
     metadata,
     notices,
-    edges,
     guards,
     quota,
     challenges,

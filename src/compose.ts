@@ -9,14 +9,13 @@ import { PRESETS } from '../config/presets.ts'
 import { type Analytics, createAnalytics } from './analytics/analytics.ts'
 import { composeApi, type Engines } from './compose-api.ts'
 import { type Blobs, openBlobs } from './compose-blobs.ts'
+import { openEdges } from './compose-edges.ts'
 import { openShared } from './compose-shared.ts'
 import { bothNotices } from './coordination/both-notices.ts'
 import type { ChangeNotices } from './coordination/coordination.ts'
-import { createHttpEdgePurger, type HttpEdgePurger } from './coordination/http-edge-purger.ts'
 import { createInProcessLeases } from './coordination/in-process.ts'
 import type { SharedRedis } from './coordination/redis.ts'
 import { AppError } from './core/errors.ts'
-import type { Digest } from './core/ids.ts'
 import { createDelivery, type Delivery } from './delivery/delivery.ts'
 import { createSharedTier, purgingNotices } from './delivery/shared-tier.ts'
 import { createSigningKeys, type SigningKeys } from './delivery/signature.ts'
@@ -78,14 +77,15 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
   const analytics = config.ORIEL_ANALYTICS === 'on' ? opened.use(await openAnalytics(config, log)) : undefined
   const redis =
     config.ORIEL_REDIS === undefined ? undefined : opened.use(await openSharedRedis(config.ORIEL_REDIS, log))
+  const shares = shareVariants(blobs.variants, shared.notices, redis)
   return {
     ...shared,
     blobs,
     originals: blobs.originals,
     pool,
     analytics,
-    edges: openEdges(config, shared, log, opened),
-    ...shareVariants(blobs.variants, shared.notices, redis),
+    ...shares,
+    ...openEdges(config, { ...shared, notices: shares.notices }, log, opened),
   }
 }
 
@@ -119,20 +119,6 @@ const shareVariants = (
     reachable: tier.reachable,
     redis,
   }
-}
-
-const openEdges = (
-  config: Config,
-  { metadata, locker }: Pick<Engines, 'metadata' | 'locker'>,
-  log: Logger,
-  opened: AsyncDisposableStack,
-): HttpEdgePurger | undefined => {
-  const { ORIEL_EDGE_PURGE: addresses, ORIEL_EDGE_PURGE_KEY: key } = config
-  if (!addresses || !key) return undefined
-  const onFault = (edge: string, outcome: string, error: unknown) =>
-    log.warn({ err: error, edge, outcome }, 'not purged')
-  const isHidden = async (digest: Digest) => (await findDeliverySubject(metadata.read, digest))?.access !== 'public'
-  return opened.use(createHttpEdgePurger({ addresses, key }, { isHidden, locker, onFault }))
 }
 
 /** RFC 9112 §3.2.2: a server must take `GET http://host/path` too, whatever the host; what routes see is the path. */

@@ -27,6 +27,7 @@ const RANK: Readonly<Record<string, number>> = {
   'compose-api': 5,
   'compose-blobs': 5,
   'compose-claims': 5,
+  'compose-edges': 6,
   'compose-health': 5,
   'compose-shared': 6,
   'compose-quota': 5,

@@ -2,8 +2,10 @@
 import { EDGE_PROGRAM } from './key.ts'
 import { printNginxKey, printPinnedHeaders } from './nginx-key.ts'
 import { type NginxSettings, REFUSED_SECONDS } from './settings.ts'
+import { withShortcuts } from './shortcuts.ts'
 
 export const NGINX_DEFAULTS: NginxSettings = {
+  workers: 'auto',
   listen: '8080',
   inner: '127.0.0.1:8081',
   // Passive health: three failures within 5 s, and an origin is left alone for 5 s.
@@ -136,7 +138,21 @@ server {
     error_page 418 = @signed;
     error_page 419 = @whole;
 
-    # The first pattern that fits is taken.
+    # The first pattern that fits is taken: what is asked for most comes first.
+
+    # Variants.
+    location ~ "^/i/${HASH}/(?!(?:original|info\\.json)$)" {
+        if ($oriel_signed) { return 418; }
+        include edge-purge.conf;
+        include edge-cache.conf;
+        proxy_cache_key "$request_uri $oriel_key";
+        proxy_cache_lock on;
+        # As long as a render may take; who waited longer is passed on.
+        proxy_cache_lock_timeout 30s;
+        proxy_cache_lock_age 30s;
+        include edge-stale.conf;
+        proxy_pass http://oriel_inner;
+    }
 
     # Originals in slices of a megabyte, so that a range costs its slices and a large file no wait.
     location ~ "^/i/${HASH}/original$" {
@@ -157,20 +173,6 @@ server {
         include edge-purge.conf;
         include edge-cache.conf;
         proxy_cache_key "$request_uri";
-        include edge-stale.conf;
-        proxy_pass http://oriel_inner;
-    }
-
-    # Variants.
-    location ~ "^/i/${HASH}/" {
-        if ($oriel_signed) { return 418; }
-        include edge-purge.conf;
-        include edge-cache.conf;
-        proxy_cache_key "$request_uri $oriel_key";
-        proxy_cache_lock on;
-        # As long as a render may take; who waited longer is passed on.
-        proxy_cache_lock_timeout 30s;
-        proxy_cache_lock_age 30s;
         include edge-stale.conf;
         proxy_pass http://oriel_inner;
     }
@@ -268,9 +270,10 @@ if (-f ${s.bodyFolder}/gone/$oriel_shard/$oriel_hash) { set $oriel_gone 1; }
 `
 
 const mainConf = (s: NginxSettings): string => `${GENERATED}
-# The whole of a small edge: \`nginx -c "$PWD/nginx/nginx.conf"\`. Beside other sites, include edge-key.conf and edge.conf in \`http\` instead.
+# The whole of a small edge: \`nginx -c "$PWD/nginx/nginx.conf"\`. Beside other sites, include edge-key.conf and edge.conf in \`http\`
+# instead, with the two hash sizes from below.
 user www-data;
-worker_processes auto;
+worker_processes ${s.workers};
 # The key's patterns run compiled.
 pcre_jit on;
 worker_rlimit_nofile 16384;
@@ -290,7 +293,7 @@ http {
 /** File name → text, for one folder. */
 export const renderNginx = (settings: NginxSettings = NGINX_DEFAULTS): Readonly<Record<string, string>> => ({
   'nginx.conf': mainConf(settings),
-  'edge-key.conf': `${GENERATED}\n${printNginxKey(EDGE_PROGRAM)}`,
+  'edge-key.conf': `${GENERATED}\n${printNginxKey(withShortcuts(EDGE_PROGRAM))}`,
   'edge.conf': edgeConf(settings),
   'edge-proxy.conf': PROXY,
   'edge-origins.conf': ORIGINS,

@@ -10,6 +10,8 @@ export { EDGE_FRESH_SECONDS } from '../../src/delivery/headers.ts'
 export const REFUSED_SECONDS = 5
 
 export interface NginxSettings {
+  /** Arguments of `worker_processes`. */
+  readonly workers: string
   readonly listen: string
   /** Where the cache asks for what it lacks: on this machine, for nobody else. */
   readonly inner: string

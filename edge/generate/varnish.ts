@@ -3,6 +3,7 @@ import { EDGE_PROGRAM } from './key.ts'
 import { upTo } from './numbers.ts'
 import { namesIn, ODD, type Program, type Table } from './program.ts'
 import { EDGE_FRESH_SECONDS, REFUSED_SECONDS } from './settings.ts'
+import { withShortcuts } from './shortcuts.ts'
 
 export interface VarnishSettings {
   /** Address and port of each origin. */
@@ -18,18 +19,23 @@ export const VARNISH_DEFAULTS: VarnishSettings = {
 }
 
 const string = (text: string): string => `"${text}"`
-const variable = (name: string): string => `req.http.x-oriel-${name.replaceAll('_', '-')}`
+
+/**
+ * Values are kept by Varnish's own module for cookies, which is the one part of a stock Varnish that remembers texts by name for
+ * as long as a request lasts. As headers, fifty of them would be most of `http_max_hdr` (64).
+ */
+const value = (name: string): string => `cookie.get(${string(name)})`
 
 const printKey = ({ inputs, tables }: Program): string => {
   const own = new Set(tables.map(({ name }) => name))
   const readable = (name: string): string => {
     const input = inputs[name]
-    return input === undefined ? variable(name) : input === ':target' ? 'req.url' : `req.http.${input}`
+    return input === undefined ? value(name) : input === ':target' ? 'req.url' : `req.http.${input}`
   }
-  /** Text with `$names` → VCL's concatenation. Never empty, so that an absent header reads as ''. */
+  /** Text with `$names` → VCL's concatenation. */
   const fill = (text: string): string => {
     const parts = text.split(/(\$[a-z0-9_]+)/).filter((part) => part !== '')
-    return ['""', ...parts.map((part) => (part.startsWith('$') ? readable(part.slice(1)) : string(part)))].join(' + ')
+    return parts.map((part) => (part.startsWith('$') ? readable(part.slice(1)) : string(part))).join(' + ') || '""'
   }
   const needs = (text: string): string =>
     namesIn(text)
@@ -37,22 +43,34 @@ const printKey = ({ inputs, tables }: Program): string => {
       .map((name) => `call oriel_${name}; `)
       .join('')
   const pattern = (regex: RegExp): string => `{"${regex.flags.includes('i') ? '(?i)' : ''}${regex.source}"}`
-  const rowsOf = (table: Table): readonly (readonly [test: string, gives: string])[] =>
-    table.kind === 'lookup'
+  const rowsOf = (table: Table): readonly (readonly [test: string, gives: string])[] => {
+    // What is absent is '' for a pattern, but not for `==`, unless something is put beside it.
+    const is = `"" + ${fill(table.source)} ==`
+    const finds = `${fill(table.source)} ~`
+    return table.kind === 'lookup'
       ? table.rows.map(
-          ([is, gives]) => [typeof is === 'string' ? `== ${string(is)}` : `~ ${pattern(is)}`, gives] as const,
+          ([test, gives]) =>
+            [typeof test === 'string' ? `${is} ${string(test)}` : `${finds} ${pattern(test)}`, gives] as const,
         )
       : [
-          ...table.limits.slice(0, -1).map(([limit, gives]) => [`~ "^(?=[1-9])${upTo(limit)}$"`, gives] as const),
-          ['~ "^[1-9]\\d{0,3}$"', table.limits.at(-1)?.[1] ?? ODD] as const,
+          ...table.limits
+            .slice(0, -1)
+            .map(([limit, gives]) => [`${finds} "^(?=[1-9])${upTo(limit)}$"`, gives] as const),
+          [`${finds} "^[1-9]\\d{0,3}$"`, table.limits.at(-1)?.[1] ?? ODD] as const,
         ]
+  }
   const printTable = (table: Table): string => {
-    const set = (gives: string) => `${needs(gives)}set ${variable(table.name)} = ${fill(gives)};`
-    const last = table.kind === 'lookup' ? table.otherwise : ODD
-    const branches = rowsOf(table).map(
-      ([test, gives]) => `    if (req.http.x-oriel-in ${test}) { ${set(gives)} return; }\n`,
-    )
-    return `sub oriel_${table.name} {\n    ${needs(table.source)}set req.http.x-oriel-in = ${fill(table.source)};\n${branches.join('')}    ${set(last)}\n}\n`
+    // An empty value is not remembered, and read as ''.
+    const set = (gives: string) =>
+      gives === '' ? '' : `${needs(gives)}cookie.set(${string(table.name)}, ${fill(gives)}); `
+    const lines = [
+      `if (cookie.isset(${string(table.name)})) { return; }`,
+      needs(table.source),
+      ...rowsOf(table).map(([test, gives]) => `if (${test}) { ${set(gives)}return; }`),
+      set(table.kind === 'lookup' ? table.otherwise : ODD),
+    ]
+    const body = lines.filter((line) => line !== '').map((line) => `    ${line.trim()}\n`)
+    return `sub oriel_${table.name} {\n${body.join('')}}\n`
   }
   return tables.map(printTable).join('\n')
 }
@@ -79,17 +97,12 @@ const collected = ({ inputs }: Program): string =>
     .map((source) => `    std.collect(req.http.${source}, ", ");\n`)
     .join('')
 
-const cleared = ({ tables }: Program): string =>
-  [...tables.map(({ name }) => variable(name)), 'req.http.x-oriel-in']
-    .filter((name) => name !== variable('key'))
-    .map((name) => `    unset ${name};\n`)
-    .join('')
-
 export const renderVarnish = (settings: VarnishSettings = VARNISH_DEFAULTS): string => {
-  const program = inOrder(EDGE_PROGRAM)
+  const program = inOrder(withShortcuts(EDGE_PROGRAM))
   return `# Generated by \`npm run edge\` from edge/generate/: change it there.
 vcl 4.1;
 import std;
+import cookie;
 import directors;
 
 ${settings.origins
@@ -111,10 +124,6 @@ ${settings.origins.map((_, at) => `    origins.add_backend(origin${at});\n`).joi
 ${printKey(program)}
 sub vcl_recv {
     set req.backend_hint = origins.backend();
-    # Ours, never a client's.
-    unset req.http.x-oriel-hash;
-    unset req.http.x-oriel-key;
-    unset req.http.x-oriel-signed;
 
     # One ban hides everything of a hash. The key is varnishd's environment variable; without it nobody can.
     if (req.url ~ "^/purge/") {
@@ -133,11 +142,11 @@ sub vcl_recv {
     if (req.url ~ "^/i/[0-9a-f]{64}/original") { return (pass); }
 
     # Of a header sent twice the origin sees both, so the key must.
-${collected(program)}    call oriel_key;
-${cleared(program)}    if (req.http.x-oriel-key ~ "[${ODD}]") { return (pass); }
-    set req.http.x-oriel-hash = regsub(req.url, "^/i/([0-9a-f]{64})/.*$", "\\1");
-    if (req.url ~ "[?&](sig|pol|exp|kid)=") { set req.http.x-oriel-signed = "1"; }
-    unset req.http.cookie;
+${collected(program)}    unset req.http.cookie;
+    # Nothing of the key is in a header: a client may send as many as Varnish takes (parameter http_max_hdr).
+    cookie.clean();
+    call oriel_key;
+    if (cookie.get("key") ~ "[${ODD}]") { return (pass); }
     # RFC 5861: a day stale while it is asked again, a week while no origin is well.
     if (std.healthy(req.backend_hint)) { set req.grace = 1d; }
     return (hash);
@@ -145,20 +154,16 @@ ${cleared(program)}    if (req.http.x-oriel-key ~ "[${ODD}]") { return (pass); }
 
 sub vcl_hash {
     hash_data(req.url);
-    hash_data("" + req.http.x-oriel-key);
+    hash_data("" + cookie.get("key"));
     return (lookup);
 }
 
-sub vcl_backend_fetch {
-    unset bereq.http.x-oriel-key;
-}
-
 sub vcl_backend_response {
-    if (!bereq.http.x-oriel-hash) { return (deliver); }
+    if (bereq.url !~ "^/i/" || bereq.uncacheable) { return (deliver); }
     # The key stands for what Vary names.
     set beresp.http.x-oriel-vary = beresp.http.vary;
     unset beresp.http.vary;
-    set beresp.http.x-oriel-hash = bereq.http.x-oriel-hash;
+    set beresp.http.x-oriel-hash = regsub(bereq.url, "^/i/([0-9a-f]{64})/.*$", "\\1");
     set beresp.grace = 7d;
     if (beresp.status == 404 || beresp.status == 410) {
         set beresp.ttl = ${settings.refusedSeconds}s;
@@ -172,7 +177,7 @@ sub vcl_backend_response {
         return (deliver);
     }
     # A signature's time is in the answer's; nothing signed is served past it.
-    if (bereq.http.x-oriel-signed) { set beresp.grace = 0s; return (deliver); }
+    if (bereq.url ~ "[?&](sig|pol|exp|kid)=") { set beresp.grace = 0s; return (deliver); }
     if (beresp.ttl > ${settings.freshSeconds}s) { set beresp.ttl = ${settings.freshSeconds}s; }
     return (deliver);
 }

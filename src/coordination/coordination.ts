@@ -29,22 +29,28 @@ export interface Locker {
   acquire(name: string, signal: AbortSignal): Promise<Lease>
 }
 
+/** `refused`: it answered, but not that it did. `unreachable`: no answer in time, or it is known to be down. */
+export type TierOutcome = 'confirmed' | 'refused' | 'unreachable'
+
 /** Who was told of a change, beside this process's own subscribers. What is `unreachable` hears of it when it is back. */
 export interface Receipt {
   /** Other instances that the notice went to, and how many of them said that they heard it. */
   readonly instances: number
   readonly confirmed: number
   /** Each tier by name: `instances`, `shared-cache`, an edge. */
-  readonly tiers: Readonly<Record<string, 'confirmed' | 'unreachable'>>
+  readonly tiers: Readonly<Record<string, TierOutcome>>
 }
 
 /** Nobody but this process was to be told, or there is no way to know who heard. */
 export const NOBODY_ASKED: Receipt = { instances: 0, confirmed: 0, tiers: {} }
 
+/** `added`: an asset came, and nothing was taken away, so that nobody has to forget the picture. `changed`: anything. */
+export type Change = 'added' | 'changed'
+
 /** Says that what delivery knows of a digest is no longer true (visibility, deletion, first upload). */
 export interface ChangeNotices {
   /** Returns once every subscriber of this process has been told, so that the caller's answer can promise it; others are waited for within a bound. */
-  publish(digest: Digest): Promise<Receipt>
+  publish(digest: Digest, change?: Change): Promise<Receipt>
   /** `all`: notices may have been missed, so forget everything you remember. Returns the way to unsubscribe. */
   subscribe(listener: (changed: Digest | 'all') => void): () => void
   /** False while notices of other instances may be missed: then remember nothing. */

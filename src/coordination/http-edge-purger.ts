@@ -3,8 +3,8 @@
  * `nginx/` and `edge/varnish.vcl` understand it.
  */
 import type { Digest } from '../core/ids.ts'
-import type { Lease, Locker } from './coordination.ts'
-import type { EdgeOutcome, EdgePurger } from './edge-purger.ts'
+import type { Lease, Locker, TierOutcome } from './coordination.ts'
+import type { EdgePurger } from './edge-purger.ts'
 import { NO_TIERS, type PurgeReceipt } from './purge-receipt.ts'
 import { createPurgeRetries } from './purge-retries.ts'
 
@@ -18,12 +18,22 @@ export interface HttpEdges {
   readonly key: string
 }
 
+/** Which hashes the edges were told to forget, kept for as long as they may remember it. */
+export interface PurgeMarks {
+  has(digest: Digest): Promise<boolean>
+  add(digest: Digest): Promise<void>
+  remove(digest: Digest): Promise<void>
+}
+
 export interface EdgePurgerPorts {
   /** Whether no stranger may see the hash, as of now. */
   readonly isHidden: (digest: Digest) => Promise<boolean>
+  /** As every origin sees them. */
+  readonly marks: PurgeMarks
+  /** One for all origins that share the rows. */
   readonly locker: Locker
   /** Told of each failure of an edge, by its address. */
-  readonly onFault: (address: string, outcome: EdgeOutcome, error: unknown) => void
+  readonly onFault: (address: string, outcome: TierOutcome, error: unknown) => void
 }
 
 export interface EdgePurgerStats {
@@ -43,11 +53,11 @@ export interface HttpEdgePurger extends EdgePurger, Disposable {
  */
 export const createHttpEdgePurger = (
   { addresses, key }: HttpEdges,
-  { isHidden, locker, onFault }: EdgePurgerPorts,
+  { isHidden, marks, locker, onFault }: EdgePurgerPorts,
 ): HttpEdgePurger => {
   const counts = { confirmed: 0, failed: 0 }
 
-  const send = async (address: string, digest: Digest, hidden: boolean): Promise<EdgeOutcome> => {
+  const send = async (address: string, digest: Digest, hidden: boolean): Promise<TierOutcome> => {
     try {
       const response = await fetch(`${address}/${digest}`, {
         method: hidden ? 'PUT' : 'DELETE',
@@ -70,14 +80,22 @@ export const createHttpEdgePurger = (
     }
   }
 
-  /** Without the lease, or without knowing, only a purge is safe: it costs speed, never secrecy. */
+  /**
+   * The mark is set before it is looked whether the picture is hidden, and who shows one looks for the mark after its commit: so
+   * one of the two sees the other. Not `sure`, without the lease or without knowing: then only a purge is safe, which costs speed,
+   * never secrecy.
+   */
   const whileHeld = async <T>(digest: Digest, act: (hidden: boolean, sure: boolean) => Promise<T>): Promise<T> => {
     const lease: Lease | undefined = await locker
       .acquire(`edge:${digest}`, AbortSignal.timeout(LIMIT_MS))
       .catch(() => undefined)
     await using _lease = lease
+    const marked = await marks.add(digest).then(
+      () => true,
+      () => false,
+    )
     const hidden = await isHidden(digest).catch(() => undefined)
-    return act(hidden ?? true, lease !== undefined && hidden !== undefined)
+    return act(hidden ?? true, lease !== undefined && marked && hidden !== undefined)
   }
 
   const edges = addresses.map((address) => ({
@@ -85,24 +103,39 @@ export const createHttpEdgePurger = (
     retries: createPurgeRetries((digest) =>
       whileHeld(digest, async (hidden, sure) => {
         if (!hidden && !sure) return false
-        return (await send(address, digest, hidden)) === 'confirmed'
+        return (await send(address, digest, hidden)) === 'confirmed' && sure
       }),
     ),
   }))
 
-  const tell = async ({ address, retries }: (typeof edges)[number], digest: Digest, hidden: boolean) => {
+  const tell = async ({ address, retries }: (typeof edges)[number], digest: Digest, hidden: boolean, sure: boolean) => {
     // Known to be down: nobody waits for it again, the hash goes to the end of the line.
     const outcome = retries.pending > 0 ? 'unreachable' : await send(address, digest, hidden)
-    if (outcome !== 'confirmed') retries.add(digest)
+    if (outcome !== 'confirmed' || !sure) retries.add(digest)
     return [address, outcome] as const
   }
-  const tellAll = async (digest: Digest, hidden: boolean): Promise<PurgeReceipt> => ({
-    tiers: Object.fromEntries(await Promise.all(edges.map((edge) => tell(edge, digest, hidden)))),
-  })
+
+  const settle = (digest: Digest): Promise<PurgeReceipt> =>
+    whileHeld(digest, async (hidden, sure) => {
+      if (!hidden && !sure) {
+        for (const { retries } of edges) retries.add(digest)
+        return NO_TIERS
+      }
+      const told = await Promise.all(edges.map((edge) => tell(edge, digest, hidden, sure)))
+      // A mark that stays although the edges know costs one more word to them at the next change.
+      if (!hidden && told.every(([, outcome]) => outcome === 'confirmed'))
+        await marks.remove(digest).catch(() => undefined)
+      return { tiers: Object.fromEntries(told) }
+    })
 
   return {
-    purge: (digest) => whileHeld(digest, async (hidden) => (hidden ? tellAll(digest, true) : NO_TIERS)),
-    show: (digest) => whileHeld(digest, async (hidden, sure) => (!hidden && sure ? tellAll(digest, false) : NO_TIERS)),
+    follow: async (digest, change) => {
+      const marked = await marks.has(digest).catch(() => undefined)
+      // The way of nearly every upload.
+      if (change === 'added' && !marked) return NO_TIERS
+      if (marked === false && (await isHidden(digest).catch(() => undefined)) === false) return NO_TIERS
+      return settle(digest)
+    },
     stats: () => ({
       ...counts,
       pending: edges.reduce((sum, { retries }) => sum + retries.pending, 0),

@@ -79,7 +79,7 @@ export const createCommit = (
     const idempotency = idempotencyKey && { ownerId, key: idempotencyKey, fingerprint, assetId: asset.id, deduplicated }
     assertHeld(lease)
     await group.commit({ asset, original, idempotency: idempotency || undefined, removal }).catch(toldToRetry)
-    await ports.notices.publish(staged.digest)
+    await ports.notices.publish(staged.digest, 'added')
     return { asset, deduplicated, created: true }
   }
 

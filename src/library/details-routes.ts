@@ -1,6 +1,5 @@
 /** `GET …/{id}`, `GET …/{id}/metadata`, `PATCH …/{id}`: one asset and what is said about it. */
 import { createRoute, z } from '@hono/zod-openapi'
-import { joinReceipts, NO_TIERS } from '../coordination/purge-receipt.ts'
 import { parseAssetId } from '../core/ids.ts'
 import { applyPatch, DetailsPatch } from '../http/asset-details.ts'
 import { AssetSchema } from '../http/asset-document.ts'
@@ -86,7 +85,7 @@ const patchRoute = createRoute({
 })
 
 export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
-  const { metadata, guards, describe, urls, notices, edges } = deps
+  const { metadata, guards, describe, urls, notices } = deps
 
   routes.openapi({ ...getRoute, middleware: guards.caller }, async (c) => {
     const id = parseAssetId(c.req.valid('param').id)
@@ -135,11 +134,9 @@ export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
       await updateDetails(transaction, asset, details, now)
       return { ...asset, ...details, updatedAt: now }
     })
-    const notice = await notices.publish(changed.digest)
+    const { tiers } = await notices.publish(changed.digest)
     // Also where it was private before: the first call may have died before it told.
-    const purge = changed.visibility === 'private' ? joinReceipts(notice, await edges.purge(changed.digest)) : NO_TIERS
-    if (changed.visibility === 'public' && patch.visibility === 'public') await edges.show(changed.digest)
-    const told = Object.keys(purge.tiers).length > 0 && { purge }
+    const told = changed.visibility === 'private' && Object.keys(tiers).length > 0 && { purge: { tiers } }
     return c.json({ ...describe(changed, c.get('publicUrl')), ...told }, 200)
   })
 }

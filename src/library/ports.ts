@@ -1,6 +1,5 @@
 /** What the library needs of the rest. */
 import type { ChangeNotices } from '../coordination/coordination.ts'
-import type { EdgePurger } from '../coordination/edge-purger.ts'
 import type { AssetUrls, DescribeAsset } from '../http/asset-document.ts'
 import type { Guards } from '../http/principal.ts'
 import type { Quota } from '../http/quota.ts'
@@ -10,7 +9,6 @@ import type { Challenges } from './challenge.ts'
 export interface LibraryDeps {
   readonly metadata: Metadata
   readonly notices: ChangeNotices
-  readonly edges: EdgePurger
   readonly guards: Guards
   readonly quota: Quota
   readonly challenges: Challenges

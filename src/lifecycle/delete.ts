@@ -1,7 +1,6 @@
 /** Phase one of an end: the soft delete, which hides an asset at once and can be undone until its grace has passed. */
 import type { ChangeNotices } from '../coordination/coordination.ts'
-import type { EdgePurger } from '../coordination/edge-purger.ts'
-import { joinReceipts, type PurgeReceipt } from '../coordination/purge-receipt.ts'
+import type { PurgeReceipt } from '../coordination/purge-receipt.ts'
 import type { Asset } from '../core/asset.ts'
 import { AppError } from '../core/errors.ts'
 import type { AssetId } from '../core/ids.ts'
@@ -13,7 +12,6 @@ import type { Metadata } from '../metadata/database.ts'
 export interface DeletePorts {
   readonly metadata: Metadata
   readonly notices: ChangeNotices
-  readonly edges: EdgePurger
   /** How long a deleted asset can be restored. */
   readonly graceMs: number
 }
@@ -25,7 +23,7 @@ export interface Deleting {
   restore(id: AssetId, principal: Principal): Promise<Asset>
 }
 
-export const createDeleting = ({ metadata, notices, edges, graceMs }: DeletePorts): Deleting => ({
+export const createDeleting = ({ metadata, notices, graceMs }: DeletePorts): Deleting => ({
   remove: async (id, principal) => {
     const digest = await metadata.transaction(async (transaction) => {
       const asset = ownAsset(await findAsset(transaction, id), id, principal)
@@ -34,8 +32,8 @@ export const createDeleting = ({ metadata, notices, edges, graceMs }: DeletePort
       return asset.digest
     })
     // Also on a repeat: the first call may have died between its commit and its notice.
-    const told = await notices.publish(digest)
-    return joinReceipts(told, await edges.purge(digest))
+    const { tiers } = await notices.publish(digest)
+    return { tiers }
   },
   restore: async (id, principal) => {
     const restored = await metadata.transaction(async (transaction) => {
@@ -48,7 +46,6 @@ export const createDeleting = ({ metadata, notices, edges, graceMs }: DeletePort
       return { ...asset, deletedAt: null, updatedAt: now }
     })
     await notices.publish(restored.digest)
-    await edges.show(restored.digest)
     return restored
   },
 })

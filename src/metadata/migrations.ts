@@ -84,6 +84,10 @@ const STEPS: readonly ((words: Words) => string)[] = [
   ) ${keyed};
   create index once_by_expiry on once (expires_at);
   `,
+  // What edges were told to forget: see edge-purges.ts.
+  ({ text, integer, keyed }) => `
+  create table edge_purges (digest ${text} primary key, at ${integer} not null) ${keyed};
+  `,
 ]
 
 /** The steps that a database at `version` still needs, each with the version it leads to. @throws Error when it is of a newer Oriel. */

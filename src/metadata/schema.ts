@@ -99,6 +99,12 @@ export interface OnceTable {
   readonly expires_at: Instant
 }
 
+/** See `edge-purges.ts`. */
+export interface EdgePurgesTable {
+  readonly digest: string
+  readonly at: Instant
+}
+
 export interface Schema {
   readonly originals: OriginalsTable
   readonly assets: AssetsTable
@@ -107,4 +113,5 @@ export interface Schema {
   readonly changes: ChangesTable
   readonly removals: RemovalsTable
   readonly once: OnceTable
+  readonly edge_purges: EdgePurgesTable
 }

@@ -13,6 +13,7 @@ import {
   updateDetails,
 } from '../../src/metadata/assets.ts'
 import type { Metadata, Queries } from '../../src/metadata/database.ts'
+import { dropEdgePurge, isPurgedAtEdges, noteEdgePurge } from '../../src/metadata/edge-purges.ts'
 import {
   dropExpiredIdempotency,
   findIdempotent,
@@ -324,6 +325,16 @@ export const metadataContract = (name: string, open: () => Promise<MetadataRig>)
       await save(rig.two, 'later', later)
       expect(await findIdempotent(rig.one.read, alice, 'k', later)).toMatchObject({ fingerprint: 'later' })
       expect(await rig.one.transaction((t) => dropExpiredIdempotency(t, later))).toBe(1)
+    })
+
+    it('remembers what edges were told to forget, also without an original', async () => {
+      await using rig = await open()
+      const digest = digestOf(8)
+      expect(await isPurgedAtEdges(rig.one.read, digest)).toBe(false)
+      for (const at of [1, 2]) await rig.one.transaction((t) => noteEdgePurge(t, digest, new Date(at)))
+      expect(await isPurgedAtEdges(rig.two.read, digest)).toBe(true)
+      await rig.two.transaction((t) => dropEdgePurge(t, digest))
+      expect(await isPurgedAtEdges(rig.one.read, digest)).toBe(false)
     })
 
     it('refuses rows for bytes that were or are being removed since they were seen', async () => {

@@ -34,6 +34,16 @@ const until = async (holds: () => boolean) => {
   expect(holds()).toBe(true)
 }
 
+const marksInMemory = () => {
+  const marked = new Set<string>()
+  return {
+    marked,
+    has: async (digest: string) => marked.has(digest),
+    add: async (digest: string) => void marked.add(digest),
+    remove: async (digest: string) => void marked.delete(digest),
+  }
+}
+
 describe('edges told over HTTP', () => {
   it('are all asked, with the key, and the receipt says of each what it answered', async () => {
     await using good = await startEdge(201)
@@ -44,19 +54,20 @@ describe('edges told over HTTP', () => {
       { addresses: [good.address, bad.address, down], key: 'a-key-of-the-edges' },
       {
         isHidden: async () => true,
+        marks: marksInMemory(),
         locker: createInProcessLocker(),
         onFault: (address, outcome) => faults.push(`${address} ${outcome}`),
       },
     )
     const digest = digestOf(1)
-    expect(await purger.purge(digest)).toEqual({
+    expect(await purger.follow(digest, 'changed')).toEqual({
       tiers: { [good.address]: 'confirmed', [bad.address]: 'refused', [down]: 'unreachable' },
     })
     expect(good.asked).toEqual([`PUT /purge/${digest} a-key-of-the-edges`])
     expect(faults.sort()).toEqual([`${bad.address} refused`, `${down} unreachable`].sort())
     // The one that refused is asked again; whoever purges meanwhile does not wait for one that is known to fail.
     expect(purger.stats()).toMatchObject({ confirmed: 1, failed: 2, pending: 2, dropped: 0 })
-    expect((await purger.purge(digestOf(2))).tiers[down]).toBe('unreachable')
+    expect((await purger.follow(digestOf(2), 'changed')).tiers[down]).toBe('unreachable')
     await until(() => bad.asked.length >= 3)
     await until(() => purger.stats().pending === 2)
     expect(bad.asked.slice(1).map((line) => line.split(' ')[1])).toEqual([`/purge/${digest}`, `/purge/${digestOf(2)}`])
@@ -64,36 +75,74 @@ describe('edges told over HTTP', () => {
 })
 
 describe('what an edge is told', () => {
-  const open = (address: string, isHidden: () => Promise<boolean>) =>
+  const open = (address: string, isHidden: () => Promise<boolean>, marks = marksInMemory()) =>
     createHttpEdgePurger(
       { addresses: [address], key: 'a-key-of-the-edges' },
-      { isHidden, locker: createInProcessLocker(), onFault: () => undefined },
+      { isHidden, marks, locker: createInProcessLocker(), onFault: () => undefined },
     )
   const methods = (edge: { readonly asked: readonly string[] }) => edge.asked.map((line) => line.split(' ')[0])
 
-  it('is what is so when it is sent, not what the caller believes', async () => {
+  it('is what is so when it is sent, and nothing where nothing was hidden', async () => {
     let hidden = false
     await using edge = await startEdge(204, 404)
-    using purger = open(edge.address, async () => hidden)
-    expect(await purger.purge(digestOf(1))).toEqual({ tiers: {} })
-    expect(methods(edge)).toEqual([])
+    const marks = marksInMemory()
+    using purger = open(edge.address, async () => hidden, marks)
+    for (const change of ['added', 'changed'] as const)
+      expect(await purger.follow(digestOf(1), change)).toEqual({ tiers: {} })
     hidden = true
-    expect(await purger.show(digestOf(1))).toEqual({ tiers: {} })
-    await purger.purge(digestOf(1))
+    // A private asset that was uploaded hides nothing.
+    expect(await purger.follow(digestOf(1), 'added')).toEqual({ tiers: {} })
+    expect(methods(edge)).toEqual([])
+    expect(await purger.follow(digestOf(1), 'changed')).toEqual({ tiers: { [edge.address]: 'confirmed' } })
     hidden = false
-    expect(await purger.show(digestOf(1))).toEqual({ tiers: { [edge.address]: 'confirmed' } })
+    expect(await purger.follow(digestOf(1), 'added')).toEqual({ tiers: { [edge.address]: 'confirmed' } })
+    expect(await purger.follow(digestOf(1), 'changed')).toEqual({ tiers: {} })
+    expect(methods(edge)).toEqual(['PUT', 'DELETE'])
+    expect(marks.marked.size).toBe(0)
+  })
+
+  it('is told by whichever origin shows the picture again, also after the one that hid it has gone', async () => {
+    let hidden = true
+    await using edge = await startEdge()
+    const marks = marksInMemory()
+    using one = open(edge.address, async () => hidden, marks)
+    await one.follow(digestOf(1), 'changed')
+    one[Symbol.dispose]()
+    hidden = false
+    using two = open(edge.address, async () => hidden, marks)
+    await two.follow(digestOf(1), 'added')
     expect(methods(edge)).toEqual(['PUT', 'DELETE'])
   })
 
-  it('is to forget, where that cannot be known', async () => {
-    await using edge = await startEdge()
-    using purger = open(edge.address, () => Promise.reject(new Error('no database')))
-    await purger.show(digestOf(1))
-    await purger.purge(digestOf(1))
-    expect(methods(edge)).toEqual(['PUT'])
+  it('is told again at the next change where it did not confirm that it keeps the picture', async () => {
+    let hidden = true
+    await using edge = await startEdge(204, 500)
+    const marks = marksInMemory()
+    using purger = open(edge.address, async () => hidden, marks)
+    await purger.follow(digestOf(1), 'changed')
+    hidden = false
+    expect((await purger.follow(digestOf(1), 'added')).tiers[edge.address]).toBe('refused')
+    await until(() => edge.asked.length >= 3 && purger.stats().pending === 0)
+    await purger.follow(digestOf(1), 'changed')
+    expect([methods(edge), marks.marked.size]).toEqual([['PUT', 'DELETE', 'DELETE', 'DELETE'], 0])
   })
 
-  it('ends as it should however purges and shows of one hash overlap', async () => {
+  it('is to forget, where it cannot be known what is so, until it is known', async () => {
+    let known = false
+    await using edge = await startEdge()
+    using purger = open(edge.address, async () => {
+      if (!known) throw new Error('no database')
+      return false
+    })
+    await purger.follow(digestOf(1), 'added')
+    expect(methods(edge)).toEqual([])
+    await purger.follow(digestOf(1), 'changed')
+    known = true
+    await until(() => purger.stats().pending === 0)
+    expect([methods(edge)[0], methods(edge).at(-1)]).toEqual(['PUT', 'DELETE'])
+  })
+
+  it('ends as it should however changes of one hash overlap', async () => {
     for (let seed = 0; seed < 20; seed++) {
       let hidden = false
       let told = 'nothing'
@@ -110,20 +159,20 @@ describe('what an edge is told', () => {
       const { port } = server.address() as AddressInfo
       const locker = createInProcessLocker()
       const isHidden = async () => hidden
+      const marks = marksInMemory()
       const origins = [1, 2].map(() =>
         createHttpEdgePurger(
           { addresses: [`http://127.0.0.1:${port}`], key: 'a-key-of-the-edges' },
-          { isHidden, locker, onFault: () => undefined },
+          { isHidden, marks, locker, onFault: () => undefined },
         ),
       )
       const calls = Array.from({ length: 6 }, async (_, turn) => {
         await sleep((turn * seed) % 4)
         hidden = turn % 2 === seed % 2
-        const call = hidden ? 'purge' : 'show'
-        await origins[turn % 2]?.[call](digestOf(1))
+        await origins[turn % 2]?.follow(digestOf(1), hidden ? 'changed' : 'added')
       })
       await Promise.all(calls)
-      expect(told).toBe(hidden ? 'PUT' : 'DELETE')
+      expect(told === 'PUT').toBe(hidden)
       for (const origin of origins) origin[Symbol.dispose]()
       server.closeAllConnections()
       server.close()

@@ -54,7 +54,7 @@ const readDevices = (): readonly Device[] => {
 }
 const DEVICES = readDevices().filter(({ conflict }) => !conflict)
 
-describe('real devices', () => {
+describe.runIf(DEVICES.length > 0)('real devices', () => {
   const given = ({ ua, accept, hints }: Device): Headers => ({
     ...hints,
     'user-agent': ua,
@@ -64,28 +64,22 @@ describe('real devices', () => {
     [PHOTO, LOGO, CARTOON].map((picture) => [device.id, picture.format, device, picture] as const),
   )
 
-  it.runIf(cases.length > 0).for(cases)(
-    '%s gets a %s in a format it can show, and a modern one if it can',
-    ([, , device, picture]) => {
-      const { format, alternatives } = classOf('800x.auto', given(device), picture)
-      const { avif, webp } = device.supports
-      for (const served of [format, ...alternatives]) {
-        if (served === 'avif') expect(avif).toBe(true)
-        if (served === 'webp') expect(webp).toBe(true)
-      }
-      const modern: readonly OutputFormat[] = picture.animated ? ['webp'] : ['avif', 'webp']
-      if (webp || (avif && !picture.animated)) expect(modern).toContain(format)
-    },
-  )
+  it.for(cases)('%s gets a %s in a format it can show, and a modern one if it can', ([, , device, picture]) => {
+    const { format, alternatives } = classOf('800x.auto', given(device), picture)
+    const { avif, webp } = device.supports
+    for (const served of [format, ...alternatives]) {
+      if (served === 'avif') expect(avif).toBe(true)
+      if (served === 'webp') expect(webp).toBe(true)
+    }
+    const modern: readonly OutputFormat[] = picture.animated ? ['webp'] : ['avif', 'webp']
+    if (webp || (avif && !picture.animated)) expect(modern).toContain(format)
+  })
 
-  it.runIf(cases.length > 0).for(cases)(
-    '%s is judged by its User-Agent no better than it is (%s, Accept silent)',
-    ([, , device, picture]) => {
-      const { format } = classOf('800x.auto', { 'user-agent': device.ua, accept: '*/*' }, picture)
-      if (format === 'avif') expect(device.supports.avif).toBe(true)
-      if (format === 'webp') expect(device.supports.webp).toBe(true)
-    },
-  )
+  it.for(cases)('%s is judged by its User-Agent no better than it is (%s, Accept silent)', ([, , device, picture]) => {
+    const { format } = classOf('800x.auto', { 'user-agent': device.ua, accept: '*/*' }, picture)
+    if (format === 'avif') expect(device.supports.avif).toBe(true)
+    if (format === 'webp') expect(device.supports.webp).toBe(true)
+  })
 })
 
 describe('the format', () => {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -118,6 +119,28 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
     }
     const metrics = await (await fetch(`${both.origin.url}/metrics`)).text()
     expect(metrics).toMatch(/^oriel_edges_confirmed_total 4$/m)
+  })
+
+  it('keeps a picture again whoever shows it again: also an upload, also of bytes whose hash was removed meanwhile', async () => {
+    await using both = await startBoth()
+    const path = (hash: string) => `/i/${hash}/320x.webp`
+    const gone = async (hash: string) =>
+      existsSync(join(both.edge.folder, 'state', 'gone', hash.slice(0, 2), hash)) ? 'gone' : 'kept'
+    for (const [seed, end] of ['deleted', 'removed'].entries()) {
+      const bytes = await picture(seed, 400, 300)
+      const { id, hash } = await both.origin.upload(bytes)
+      await body(await both.get(path(hash)))
+      await both.origin.api(`/assets/${id}`, { method: 'DELETE' })
+      expect([await gone(hash), (await both.get(path(hash))).status]).toEqual(['gone', 410])
+      if (end === 'removed') {
+        const cleaned = await both.origin.api(`/internal/assets/${id}/cleanup?force=true`, { method: 'POST' })
+        expect(await json(cleaned)).toMatchObject({ original_removed: true })
+      }
+      // Its bytes again, as another asset.
+      const again = await both.origin.upload(bytes)
+      expect(again.hash).toBe(hash)
+      expect([await gone(hash), (await both.get(path(hash))).status]).toEqual(['kept', 200])
+    }
   })
 
   it('is not told while another asset still shows the picture', async () => {

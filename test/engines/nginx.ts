@@ -30,6 +30,7 @@ export const freePort = (): Promise<number> =>
   })
 
 export interface Edge extends AsyncDisposable {
+  readonly pid: number
   readonly url: string
   readonly folder: string
 }
@@ -38,6 +39,8 @@ export interface NginxOptions extends Partial<NginxSettings> {
   /** More text for the `http` block, such as a server that tells what it made of a request. */
   readonly extra?: string
   readonly withoutKey?: boolean
+  /** Directives outside `http`. */
+  readonly directives?: string
   /** Else a free one. */
   readonly port?: number
 }
@@ -45,6 +48,7 @@ export interface NginxOptions extends Partial<NginxSettings> {
 export const startNginx = async ({
   extra = '',
   withoutKey = false,
+  directives = '',
   port: given,
   ...settings
 }: NginxOptions): Promise<Edge> => {
@@ -65,12 +69,13 @@ export const startNginx = async ({
   for (const [name, text] of Object.entries(files))
     await writeFile(join(folder, name), name === 'nginx.conf' ? text.replace(/\}\s*$/, `${extra}\n}\n`) : text)
   if (!withoutKey) await writeFile(join(folder, 'purge-key.conf'), `"${PURGE_KEY}" 1;\n`)
-  const child = spawn('nginx', ['-c', join(folder, 'nginx.conf'), '-p', folder, '-g', 'daemon off;'], {
+  const child = spawn('nginx', ['-c', join(folder, 'nginx.conf'), '-p', folder, '-g', `daemon off; ${directives}`], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const errors = collect(child)
   await answers(port, child, errors)
   return {
+    pid: child.pid ?? 0,
     url: `http://127.0.0.1:${port}`,
     folder,
     [Symbol.asyncDispose]: async () => {

@@ -25,23 +25,12 @@ export const startVarnish = async ({ extra = '', ...settings }: VarnishOptions):
   await writeFile(vcl, `${renderVarnish({ ...VARNISH_DEFAULTS, ...settings })}\n${extra}`)
   const child = spawn(
     'varnishd',
-    [
-      '-F',
-      '-n',
-      join(folder, 'state'),
-      '-a',
-      `127.0.0.1:${port}`,
-      '-f',
-      vcl,
-      '-s',
-      'malloc,64m',
-      '-p',
-      'workspace_client=256k',
-    ],
+    ['-F', '-n', join(folder, 'state'), '-a', `127.0.0.1:${port}`, '-f', vcl, '-s', 'malloc,64m'],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH ?? '', ORIEL_EDGE_PURGE_KEY: PURGE_KEY } },
   )
   await answers(port, child, collect(child))
   return {
+    pid: child.pid ?? 0,
     url: `http://127.0.0.1:${port}`,
     folder,
     [Symbol.asyncDispose]: async () => {
