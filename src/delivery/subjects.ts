@@ -7,6 +7,7 @@ import { LRUCache } from 'lru-cache'
 import type { ChangeNotices } from '../coordination/coordination.ts'
 import type { DeliverySubject } from '../core/asset.ts'
 import type { Digest } from '../core/ids.ts'
+import { createFreshReads } from './fresh-reads.ts'
 
 export interface KnownSubject {
   /** undefined: no asset has this hash. */
@@ -38,6 +39,7 @@ export const createSubjects = (
     },
   })
   const reading = new Map<Digest, Promise<KnownSubject>>()
+  const readAnew = createFreshReads(read)
 
   const unsubscribe = notices.subscribe((changed) => {
     // A read that is under way may have seen the rows before the change: whoever waits for it must read again.
@@ -73,8 +75,8 @@ export const createSubjects = (
     peek: (digest) => (notices.live() ? known.get(digest) : undefined),
     async find(digest) {
       for (;;) {
-        // Not told of changes, we remember nothing: each asks the rows, and again before it sends.
-        if (!notices.live()) return { subject: await read(digest), current: false }
+        // Not told of changes, we remember nothing: each is answered by rows read after it asked, and again before it sends.
+        if (!notices.live()) return { subject: await readAnew(digest), current: false }
         const entry = known.get(digest) ?? (await (reading.get(digest) ?? load(digest)))
         if (entry.current) return entry
       }

@@ -37,5 +37,11 @@ export const lostRace = (error: unknown): boolean => {
   return cause instanceof DatabaseError && RACE_LOST.has(cause.code ?? '')
 }
 
+const COMING_UP = new Set(['57P03', 'ECONNREFUSED', 'ECONNRESET', 'ENOENT'])
+
+/** A connection could not be made because the server is just not there, as during its restart. */
+export const isRestarting = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && COMING_UP.has(String(error.code))
+
 /** Worth another try at start: the server is not up yet, or is full. */
 export const mayComeUp = (error: unknown): boolean => asAppError(error).kind === 'busy'

@@ -1,10 +1,14 @@
 /** A bounded pool of connections, as Kysely takes it: every wait has a limit, every error is an AppError, none ends the process. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { PostgresPool, PostgresPoolClient } from 'kysely'
 import { type ClientBase, Pool, type PoolClient, types } from 'pg'
 import { AppError } from '../core/errors.ts'
-import { asAppError } from './postgres-errors.ts'
+import { asAppError, isRestarting } from './postgres-errors.ts'
 
-/** For a connection: a new one takes 5 ms in a data centre, 100 across a continent; also the longest wait for a free one. */
+/**
+ * For a connection: a new one takes 5 ms in a data centre, 100 across a continent; also the longest wait for a free one, and for a
+ * server that restarts, which takes one or two seconds: nobody has been asked anything yet, so to wait is only slower.
+ */
 const CONNECT_LIMIT_MS = 5_000
 /** How much longer than the server's own limit we wait for its answer, before the connection counts as dead. */
 const SILENCE_MS = 2_000
@@ -13,6 +17,7 @@ const IDLE_IN_TRANSACTION_MS = 10_000
 /** New connections now and then, so that a moved address or a balanced replacement is found. */
 const LIFETIME_SECONDS = 1_800
 const IDLE_MS = 30_000
+const RETURN_PAUSE_MS = 100
 /** Callers waiting for a connection; at 1 ms a look-up some 300 ms on four connections. More are told to come back. */
 const MAX_WAITING = 1_000
 
@@ -73,18 +78,33 @@ export const createPool = ({ url, max, statementLimitMs, settings }: PoolOptions
   // An idle connection that breaks is dropped by the pool; without a listener its event would end the process.
   pool.on('error', fail)
 
+  let returning = 0
+  const waiting = () => pool.waitingCount + returning
   const connect = async (): Promise<PostgresPoolClient> => {
-    if (pool.waitingCount >= MAX_WAITING)
+    if (waiting() >= MAX_WAITING)
       throw new AppError('busy', 'too many are waiting for the database', { retryAfterSeconds: 1 })
     try {
-      return wrap(await pool.connect(), fail)
+      return wrap(await connectSoon(), fail)
     } catch (error) {
       throw fail(error)
     }
   }
+  const connectSoon = async (): Promise<PoolClient> => {
+    const until = performance.now() + CONNECT_LIMIT_MS
+    for (;;) {
+      try {
+        return await pool.connect()
+      } catch (error) {
+        if (!isRestarting(error) || performance.now() > until) throw error
+      }
+      returning += 1
+      await sleep(RETURN_PAUSE_MS * (0.5 + Math.random()))
+      returning -= 1
+    }
+  }
   return {
     pool: { connect, end: () => pool.end(), options: pool.options },
-    stats: () => ({ connections: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount, errors }),
+    stats: () => ({ connections: pool.totalCount, idle: pool.idleCount, waiting: waiting(), errors }),
   }
 }
 

@@ -45,6 +45,34 @@ describe('configuration', () => {
     },
   )
 
+  const shared = { ORIEL_ADMIN_KEY: 'admin-0123456789ab', ORIEL_SIGNING_KEYS: 'k1:0123456789abcdef' }
+
+  it.for([
+    ['postgres://u:hunter2@h:5433/oriel?sslmode=require', 'postgres://h:5433/oriel'],
+    ['postgresql://h/oriel', 'postgres://h/oriel'],
+  ] as const)('takes %s for the database, and calls it %s', ([url, place]) => {
+    expect(readConfig({ ...shared, ORIEL_DATABASE: url }).ORIEL_DATABASE).toEqual({ engine: 'postgres', url, place })
+  })
+
+  it('keeps rows in SQLite when no database is named', () => {
+    expect(readConfig({}).ORIEL_DATABASE).toEqual({ engine: 'sqlite' })
+  })
+
+  it.for(['mysql://u:hunter2@h/db', 'postgres://u:hunter2@h', 'u:hunter2@h/db', 'postgres://u:hunter2@h:x/db'])(
+    'refuses %s for the database, naming the variable and not the password',
+    (address) => {
+      const message = expect.stringMatching(/^(?=[\s\S]*ORIEL_DATABASE: )(?![\s\S]*hunter2)/)
+      expect(() => readConfig({ ...shared, ORIEL_DATABASE: address })).toThrow(expect.objectContaining({ message }))
+    },
+  )
+
+  it('asks for the secrets that origins on one database must have in common', () => {
+    const message = expect.stringMatching(
+      /ORIEL_ADMIN_KEY: needed with ORIEL_DATABASE[\s\S]*ORIEL_SIGNING_KEYS: needed/,
+    )
+    expect(() => readConfig({ ORIEL_DATABASE: 'postgres://h/db' })).toThrow(expect.objectContaining({ message }))
+  })
+
   it.for([
     ['1024', 1024],
     ['64M', 64 * 1024 ** 2],
