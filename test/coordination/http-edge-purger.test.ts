@@ -138,8 +138,8 @@ describe('what an edge is told', () => {
     expect(methods(edge)).toEqual([])
     await purger.follow(digestOf(1), 'changed')
     known = true
-    await until(() => purger.stats().pending === 0)
-    expect([methods(edge)[0], methods(edge).at(-1)]).toEqual(['PUT', 'DELETE'])
+    await until(() => methods(edge).at(-1) === 'DELETE')
+    expect(methods(edge)[0]).toBe('PUT')
   })
 
   it('ends as it should however changes of one hash overlap', async () => {
