@@ -37,7 +37,7 @@ const WRITERS = {
  * Whoever commits first has won, so each round lets at least one pass. Who still loses after so long, counted from its first try,
  * is told to come back.
  */
-const RACES_LIMIT_MS = 5_000
+const RACES_LIMIT_MS = 15_000
 const FIRST_PAUSE_MS = 2
 const LONGEST_PAUSE_MS = 50
 

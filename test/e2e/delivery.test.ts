@@ -182,7 +182,8 @@ describe('what clients and proxies send', () => {
 
   it('If-None-Match: * is answered 304 only where there is a picture', async () => {
     expect((await image('240x.webp', { 'If-None-Match': '*' })).status).toBe(304)
-    const broken = await origin.upload(photo.slice(0, 40_000))
+    // Whole by its header and its end, without most of what should lie between: found out when it is rendered.
+    const broken = await origin.upload(new Uint8Array([...photo.slice(0, 40_000), 0xff, 0xd9]))
     const response = await fetch(`${origin.url}/i/${broken.hash}/240x.webp`, { headers: { 'If-None-Match': '*' } })
     expect(response.status).toBe(422)
   })
