@@ -40,13 +40,18 @@ export const parseAssetId = (text: string): AssetId => {
 }
 
 /** A new random asset id: 128 bits in 22 base64url characters, so that ids can be neither guessed nor enumerated. */
-export const newAssetId = (): AssetId => {
+export const newAssetId = (): AssetId => `a_${randomText()}` as AssetId
+
+/** As random as an asset's. */
+export const newUploadId = (): UploadId => `u_${randomText()}` as UploadId
+
+const randomText = (): string => {
   if (randomAt === RANDOM_BYTES) {
     randomFillSync(random)
     randomAt = 0
   }
   randomAt += ID_BYTES
-  return `a_${random.toString('base64url', randomAt - ID_BYTES, randomAt)}` as AssetId
+  return random.toString('base64url', randomAt - ID_BYTES, randomAt)
 }
 
 const ID_BYTES = 16
@@ -62,9 +67,6 @@ export const parseUploadId = (text: string): UploadId => {
   if (!isUploadId(text)) throw new AppError('not-found', `no upload session ${quote(text)}`)
   return text
 }
-
-/** As random as an asset's. */
-export const newUploadId = (): UploadId => `u_${randomBytes(16).toString('base64url')}` as UploadId
 
 /** @throws AppError `bad-request` unless 1–64 characters of `a-z 0-9 _ . -`, the first a letter or digit. */
 export const parseOwnerId = (text: string): OwnerId => {

@@ -1,11 +1,11 @@
 /** Acknowledging bytes: rows of pieces, many in a transaction, and only into sessions that still receive. */
 import { AppError } from '../core/errors.ts'
+import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.ts'
 import type { UploadId } from '../core/ids.ts'
 import type { Piece, UploadSession } from '../core/upload-session.ts'
 import type { Metadata, Queries } from '../metadata/database.ts'
 import { findPiece, insertPieces, measurePieces } from '../metadata/upload-pieces.ts'
 import { findSession } from '../metadata/upload-sessions.ts'
-import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.ts'
 import { advance } from './session.ts'
 
 /** Rows of one transaction: as of uploads (`commit.ts`). */
