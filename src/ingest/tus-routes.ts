@@ -123,7 +123,7 @@ const callTus = (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
   const checksum = c.req.header('Upload-Checksum')
   const check = checksum === undefined ? undefined : createChecksumCheck(checksum)
   const sends = method === 'PATCH' || method === 'POST'
-  const source = () => readBody(c, { idleMs: deps.idleMs, signal: NEVER, see: () => undefined })
+  const source = () => readBody(c, { idleMs: deps.idleMs, signal: NEVER, see: () => undefined, pieceBytes: 1 })
   const request = new Request(c.req.url, {
     method,
     headers: c.req.raw.headers,

@@ -223,6 +223,7 @@ describe('tus', () => {
     await expect
       .poll(async () => (await json<{ offset: number }>(await first.api(path.replace('files', 'uploads')))).offset, {
         interval: 1,
+        timeout: 20_000,
       })
       .toBe(file.length)
     await first.stop('SIGKILL')
