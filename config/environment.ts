@@ -132,6 +132,12 @@ const VARIABLES = z.strictObject({
     'largest picture accepted, width × height of one page',
   ),
   ORIEL_MAX_UPLOADS_AT_ONCE: whole(64, 1, 10_000).describe('uploads being received; more are told to retry'),
+  ORIEL_MAX_SESSION_UPLOAD: bytes(50 * GIB).describe('largest resumable upload'),
+  ORIEL_MAX_SESSIONS: whole(2_000, 1, 1_000_000).describe('resumable uploads that one owner may have open'),
+  ORIEL_SESSION_SECONDS: whole(DAY_SECONDS, 1, 30 * DAY_SECONDS).describe(
+    'a resumable upload expires so long after it began',
+  ),
+  ORIEL_CHUNK_BYTES_IN_FLIGHT: bytes(512 * MIB).describe('chunks being received; with an S3 store they are in memory'),
   ORIEL_RESTORE_SECONDS: whole(7 * DAY_SECONDS, 0, 3650 * DAY_SECONDS).describe('grace between delete and removal'),
   ORIEL_SYNC_DAYS: whole(90, 1, 3650).describe(
     'changes are kept for so long; a device that was away longer starts afresh',

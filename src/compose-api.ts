@@ -11,6 +11,7 @@ import { composeChallenges, composeClaims } from './compose-claims.ts'
 import { createHealthChecks } from './compose-health.ts'
 import { composeQuota } from './compose-quota.ts'
 import { composeSync } from './compose-sync.ts'
+import { composeUploads } from './compose-uploads.ts'
 import type { ChangeNotices, Locker, RenderLeases } from './coordination/coordination.ts'
 import type { SharedRedis } from './coordination/redis.ts'
 import type { VariantKey } from './core/ids.ts'
@@ -96,6 +97,7 @@ export const composeApi = (parts: ApiParts): Router => {
   const ingest = createIngest(parts, prober, { guards, describe, quota })
   const challenges = composeChallenges(secrets)
   const claims = composeClaims(engines, { guards, quota, describe, challenges, ingest })
+  const uploads = composeUploads(parts, { commit: ingest.commit, guards, describe })
   const presets = new Set(Object.keys(PRESETS))
   const library = createLibraryRoutes({
     metadata,
@@ -118,6 +120,7 @@ export const composeApi = (parts: ApiParts): Router => {
     { area: 'quota', read: () => ({ ...quota.stats }) },
     ...startCollector(parts, purging, graceMs),
     ...ingestStats(ingest, prober.stats),
+    ...uploads.stats,
   ])
   return createApp(
     {
@@ -128,6 +131,7 @@ export const composeApi = (parts: ApiParts): Router => {
       },
       root: [
         createOpsRoutes(createHealthChecks(engines), metrics.registry),
+        ...uploads.routes,
         createUiRoutes(),
         createDeliveryDocument(),
         composeSync(parts, { guards, describe }),

@@ -1,7 +1,9 @@
 /** Which store of originals and variants `ORIEL_BLOBS` chooses, opened; and how each says whether it is well. */
 import type { Logger } from 'pino'
 import type { Config } from '../config/environment.ts'
+import type { ChunkStore } from './blobs/chunk-store.ts'
 import { checkDisk, checkStaging } from './blobs/disk-check.ts'
+import { openDiskChunks } from './blobs/disk-chunks.ts'
 import { openDiskOriginals } from './blobs/disk-originals.ts'
 import { openDiskVariants } from './blobs/disk-variants.ts'
 import type { S3Location } from './blobs/s3-location.ts'
@@ -12,6 +14,8 @@ import type { StatsSource } from './telemetry.ts'
 export interface Blobs {
   readonly originals: OriginalStore & OriginalLister
   readonly variants: VariantStore & { readonly stats: object }
+  /** Bytes of resumable uploads in progress. */
+  readonly chunks: ChunkStore
   /** Of the store as a whole, beside the variants' own. */
   readonly stats: readonly StatsSource[]
   /** @throws when the store is down. */
@@ -26,8 +30,9 @@ export const openBlobs = async (config: BlobsConfig, log: Logger, opened: AsyncD
   if (chosen.kind === 's3') return openS3(chosen, config, log, opened)
   const originals = opened.use(await openDiskOriginals(folder))
   const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))
+  const chunks = await openDiskChunks({ folder, publish: originals.publish })
   const stats = [{ area: 'originals', read: () => ({ ...originals.stats }) }]
-  return { originals, variants, stats, check: () => diskHealth(folder) }
+  return { originals, variants, chunks, stats, check: () => diskHealth(folder) }
 }
 
 export const diskHealth = async (folder: string): Promise<EngineHealth> => {
@@ -45,10 +50,11 @@ const openS3 = async (
   const { ORIEL_DATA: folder, ORIEL_COPY_BUDGET: copyBudgetBytes } = config
   const { openS3Blobs } = await import('./blobs/s3-blobs.ts')
   const s3 = opened.use(await openS3Blobs({ location, folder, copyBudgetBytes, log }))
-  const { originals, variants } = s3
+  const { originals, variants, chunks } = s3
   return {
     originals,
     variants,
+    chunks,
     stats: [
       { area: 's3', read: () => ({ ...s3.stats }) },
       { area: 'copies', read: () => ({ ...originals.copyStats }) },

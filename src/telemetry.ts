@@ -93,6 +93,10 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_edges_pending',
   'oriel_uploads_running',
   'oriel_uploads_bytes_in_flight',
+  'oriel_sessions_chunks_running',
+  'oriel_sessions_bytes_in_flight',
+  'oriel_sessions_completing',
+  'oriel_sessions_tus_locks_held',
 ])
 
 const registerNumber = (registry: Registry, name: string, help: string, read: () => number): void => {

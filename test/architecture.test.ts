@@ -32,6 +32,7 @@ const RANK: Readonly<Record<string, number>> = {
   'compose-shared': 6,
   'compose-quota': 5,
   'compose-sync': 5,
+  'compose-uploads': 5,
   server: 7,
   main: 8,
 }

@@ -16,6 +16,8 @@ import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal }
 const MAX_PUBLISHED_AT_ONCE = 64
 
 export interface DiskOriginals extends OriginalStore, OriginalLister, AsyncDisposable {
+  /** Moves a file of the same file system under its digest, which the caller has made sure of; durable when it resolves. */
+  publish(path: string, digest: Digest): Promise<void>
   readonly stats: { readonly threads: Readonly<DiskThreadsStats>; readonly publishing: Readonly<GroupCommitStats> }
 }
 
@@ -67,6 +69,7 @@ export const openDiskOriginals = async (folder: string): Promise<DiskOriginals> 
     read: (digest, range, signal) => readFrom(pathOf(digest), digest, range, signal),
     remove: (digest) => rm(pathOf(digest), { force: true }),
     list: () => listOriginals(root),
+    publish,
     stats: { threads: threads.stats, publishing: publishing.stats },
     [Symbol.asyncDispose]: () => threads[Symbol.asyncDispose](),
   }

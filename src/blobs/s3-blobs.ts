@@ -1,6 +1,8 @@
 /** Both stores over one bucket: connected, tried, its lifecycle rules put. */
+import type { ChunkStore } from './chunk-store.ts'
 import { createS3Bucket } from './s3-bucket.ts'
 import { probeS3, type S3Log } from './s3-capabilities.ts'
+import { createS3Chunks } from './s3-chunks.ts'
 import { connectS3, type S3ConnectionOptions, type S3Stats } from './s3-client.ts'
 import { judgeS3Error, nameS3Error } from './s3-faults.ts'
 import { ensureLifecycle } from './s3-lifecycle.ts'
@@ -22,6 +24,7 @@ export interface S3BlobsOptions extends S3ConnectionOptions {
 export interface S3Blobs extends Disposable {
   readonly originals: S3Originals
   readonly variants: S3Variants
+  readonly chunks: ChunkStore
   readonly stats: Readonly<S3Stats>
   /** @returns undefined when the store answers, else why not. @throws Error when it refuses: bucket, credentials. */
   check(): Promise<string | undefined>
@@ -40,8 +43,16 @@ export const openS3Blobs = async ({
     const bucket = createS3Bucket(connection)
     const { conditionalPut } = await probeS3(bucket, location, log)
     await ensureLifecycle(connection, log)
+    const originals = await openS3Originals({
+      folder,
+      connection,
+      bucket,
+      conditional: conditionalPut,
+      copyBudgetBytes,
+    })
     return {
-      originals: await openS3Originals({ folder, connection, bucket, conditional: conditionalPut, copyBudgetBytes }),
+      originals,
+      chunks: createS3Chunks({ connection, bucket, originals }),
       variants: createS3Variants({ bucket, prefix: location.prefix }),
       stats: connection.stats,
       check: async () => {

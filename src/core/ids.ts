@@ -11,6 +11,8 @@ type Brand<T, Name extends string> = T & { readonly [brand]: Name }
 export type Digest = Brand<string, 'Digest'>
 /** One owner's reference to an original. */
 export type AssetId = Brand<string, 'AssetId'>
+/** One resumable upload. */
+export type UploadId = Brand<string, 'UploadId'>
 /** Who owns assets: the account behind an API key. */
 export type OwnerId = Brand<string, 'OwnerId'>
 /** `<digest>/<recipe and canonical transform>`: names one variant's bytes, safe as a file path and as an object key. */
@@ -18,6 +20,7 @@ export type VariantKey = Brand<string, 'VariantKey'>
 
 const DIGEST = /^[0-9a-f]{64}$/
 const ASSET_ID = /^a_[0-9A-Za-z_-]{22}$/
+const UPLOAD_ID = /^u_[0-9A-Za-z_-]{22}$/
 const OWNER_ID = /^[a-z0-9][a-z0-9_.-]{0,63}$/
 
 export const isDigest = (text: string): text is Digest => DIGEST.test(text)
@@ -37,13 +40,18 @@ export const parseAssetId = (text: string): AssetId => {
 }
 
 /** A new random asset id: 128 bits in 22 base64url characters, so that ids can be neither guessed nor enumerated. */
-export const newAssetId = (): AssetId => {
+export const newAssetId = (): AssetId => `a_${randomText()}` as AssetId
+
+/** As random as an asset's. */
+export const newUploadId = (): UploadId => `u_${randomText()}` as UploadId
+
+const randomText = (): string => {
   if (randomAt === RANDOM_BYTES) {
     randomFillSync(random)
     randomAt = 0
   }
   randomAt += ID_BYTES
-  return `a_${random.toString('base64url', randomAt - ID_BYTES, randomAt)}` as AssetId
+  return random.toString('base64url', randomAt - ID_BYTES, randomAt)
 }
 
 const ID_BYTES = 16
@@ -51,6 +59,14 @@ const ID_BYTES = 16
 const RANDOM_BYTES = 256 * ID_BYTES
 const random = Buffer.alloc(RANDOM_BYTES)
 let randomAt = RANDOM_BYTES
+
+export const isUploadId = (text: string): text is UploadId => UPLOAD_ID.test(text)
+
+/** @throws AppError `not-found`: an id of the wrong shape names nothing. */
+export const parseUploadId = (text: string): UploadId => {
+  if (!isUploadId(text)) throw new AppError('not-found', `no upload session ${quote(text)}`)
+  return text
+}
 
 /** @throws AppError `bad-request` unless 1–64 characters of `a-z 0-9 _ . -`, the first a letter or digit. */
 export const parseOwnerId = (text: string): OwnerId => {

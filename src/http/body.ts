@@ -10,6 +10,8 @@ export interface BodyOptions {
   readonly signal: AbortSignal
   /** Sees the bytes as they come, before they are handed on; what it throws ends the reading. */
   readonly see: (chunk: Uint8Array) => void
+  /** Gathered before it is handed on; 1 for who keeps what came before a cut. Default 256 KiB. */
+  readonly pieceBytes?: number
 }
 
 /**
@@ -63,7 +65,8 @@ const openWebStream = (body: ReadableStream<Uint8Array> | null, { idleMs, signal
 }
 
 /** Reads on while a piece is gathered, and stands still while it is used. */
-const openIncoming = (incoming: IncomingMessage, { idleMs, signal, see }: BodyOptions): Pieces => {
+const openIncoming = (incoming: IncomingMessage, options: BodyOptions): Pieces => {
+  const { idleMs, signal, see, pieceBytes = PIECE_BYTES } = options
   let chunks: Buffer[] = []
   let bytes = 0
   let ended = incoming.readableEnded
@@ -84,7 +87,7 @@ const openIncoming = (incoming: IncomingMessage, { idleMs, signal, see }: BodyOp
     }
     chunks.push(chunk)
     bytes += chunk.length
-    if (bytes >= PIECE_BYTES) {
+    if (bytes >= pieceBytes) {
       incoming.pause()
       wait?.resolve()
     } else wait?.goOn()
@@ -103,8 +106,8 @@ const openIncoming = (incoming: IncomingMessage, { idleMs, signal, see }: BodyOp
 
   return {
     next: async () => {
-      if (fault) throw fault.cause
-      if (!ended && bytes < PIECE_BYTES) {
+      if (fault && bytes === 0) throw fault.cause
+      if (!ended && bytes < pieceBytes) {
         wait = openWait<void>(idleMs, signal)
         incoming.resume()
         await wait.promise.finally(wait.end)

@@ -88,6 +88,23 @@ const STEPS: readonly ((words: Words) => string)[] = [
   ({ text, integer, keyed }) => `
   create table edge_purges (digest ${text} primary key, at ${integer} not null) ${keyed};
   `,
+  // Resumable uploads, and which of their bytes were acknowledged.
+  ({ text, integer, keyed }) => `
+  create table upload_sessions (
+    id ${text} primary key, owner ${text} not null, protocol ${text} not null check (protocol in ('chunks', 'tus')),
+    state ${text} not null check (state in ('receiving', 'completing', 'done', 'failed', 'expired', 'aborted')),
+    bytes ${integer} not null, chunk_bytes ${integer} not null, media_type ${text} not null, declared ${text}, details ${text} not null,
+    tus_metadata ${text}, created_at ${integer} not null, expires_at ${integer} not null, asset_id ${text}, deduplicated ${integer} not null,
+    failure_kind ${text}, failure ${text}, claim ${text}
+  ) ${keyed};
+  -- How many has an owner open, and what has expired.
+  create index upload_sessions_by_owner on upload_sessions (owner, state, expires_at);
+  create index upload_sessions_by_expiry on upload_sessions (expires_at);
+
+  create table upload_pieces (
+    session ${text} not null, first_byte ${integer} not null, bytes ${integer} not null, digest ${text} not null, primary key (session, first_byte)
+  ) ${keyed};
+  `,
 ]
 
 /** The steps that a database at `version` still needs, each with the version it leads to. @throws Error when it is of a newer Oriel. */

@@ -105,7 +105,39 @@ export interface EdgePurgesTable {
   readonly at: Instant
 }
 
+/** Resumable uploads: `core/upload-session.ts` says what the columns mean. */
+export interface UploadSessionsTable {
+  readonly id: string
+  readonly owner: string
+  readonly protocol: string
+  readonly state: string
+  readonly bytes: number
+  readonly chunk_bytes: number
+  readonly media_type: string
+  readonly declared: string | null
+  readonly details: string
+  readonly tus_metadata: string | null
+  readonly created_at: Instant
+  readonly expires_at: Instant
+  readonly asset_id: string | null
+  readonly deduplicated: Flag
+  readonly failure_kind: string | null
+  readonly failure: string | null
+  /** Of the instance that waits for the session's lock: the holder sees that it is to let go. */
+  readonly claim: string | null
+}
+
+/** Acknowledged bytes of a session. */
+export interface UploadPiecesTable {
+  readonly session: string
+  readonly first_byte: number
+  readonly bytes: number
+  readonly digest: string
+}
+
 export interface Schema {
+  readonly upload_sessions: UploadSessionsTable
+  readonly upload_pieces: UploadPiecesTable
   readonly originals: OriginalsTable
   readonly assets: AssetsTable
   readonly idempotency: IdempotencyTable

@@ -1,9 +1,11 @@
 import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { openDiskChunks } from '../../src/blobs/disk-chunks.ts'
 import { openDiskOriginals } from '../../src/blobs/disk-originals.ts'
 import { openDiskVariants } from '../../src/blobs/disk-variants.ts'
 import { createInProcessLocker, createInProcessNotices } from '../../src/coordination/in-process.ts'
+import { chunkStoreContract } from '../contract/chunk-store.ts'
 import { lockerContract, noticesContract } from '../contract/coordination.ts'
 import { originalStoreContract } from '../contract/original-store.ts'
 import { sampleKey, sampleVariant, variantStoreContract } from '../contract/variant-store.ts'
@@ -12,6 +14,19 @@ import { temporaryFolder } from '../fixtures/write-path.ts'
 originalStoreContract('disk', async () => {
   const folder = await temporaryFolder()
   return { store: await openDiskOriginals(folder.path), [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
+})
+
+chunkStoreContract('disk', async () => {
+  const folder = await temporaryFolder()
+  const originals = await openDiskOriginals(folder.path)
+  return {
+    originals,
+    chunks: await openDiskChunks({ folder: folder.path, publish: originals.publish }),
+    [Symbol.asyncDispose]: async () => {
+      await originals[Symbol.asyncDispose]()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
 })
 
 variantStoreContract('disk', async () => {

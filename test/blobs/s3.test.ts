@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { probeS3 } from '../../src/blobs/s3-capabilities.ts'
+import { chunkStoreContract } from '../contract/chunk-store.ts'
 import { originalStoreContract } from '../contract/original-store.ts'
 import { sampleKey, sampleVariant, variantStoreContract } from '../contract/variant-store.ts'
 import { type Ceph, cephIsHere, KMS_KEY, startCeph } from '../engines/ceph.ts'
@@ -37,6 +38,12 @@ describe.runIf(cephIsHere)('on a Ceph gateway', () => {
   originalStoreContract('S3', async () => {
     const opened = await openS3(ceph)
     return { store: opened.originals, [Symbol.asyncDispose]: opened[Symbol.asyncDispose] }
+  })
+
+  chunkStoreContract('S3', async () => {
+    const opened = await openS3(ceph, { location: { prefix: 'some/prefix/' } })
+    const { chunks, originals } = opened
+    return { chunks, originals, [Symbol.asyncDispose]: opened[Symbol.asyncDispose] }
   })
 
   variantStoreContract('S3', async () => {

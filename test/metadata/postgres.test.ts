@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Metadata } from '../../src/metadata/database.ts'
 import { openPostgresMetadata } from '../../src/metadata/postgres.ts'
 import { asset, digestOf, metadataContract, store } from '../contract/metadata.ts'
+import { uploadRowsContract } from '../contract/upload-rows.ts'
 import { ask, describePostgres, type PostgresCluster, startPostgres } from '../engines/postgres.ts'
 
 const openAt = (url: string): Promise<Metadata> => openPostgresMetadata({ url, place: 'postgres://here/db' })
@@ -14,7 +15,7 @@ describePostgres('metadata in PostgreSQL', () => {
   })
   afterAll(() => cluster[Symbol.asyncDispose]())
 
-  metadataContract('PostgreSQL, two processes', async () => {
+  const openRig = async () => {
     const url = await cluster.createDatabase()
     const [one, two] = await Promise.all([openAt(url), openAt(url)])
     return {
@@ -24,7 +25,9 @@ describePostgres('metadata in PostgreSQL', () => {
         await Promise.all([one, two].map((metadata) => metadata[Symbol.asyncDispose]()))
       },
     }
-  })
+  }
+  metadataContract('PostgreSQL, two processes', openRig)
+  uploadRowsContract('PostgreSQL, two processes', openRig)
 
   it('migrates once, however many start at the same time, and refuses a newer schema', async () => {
     const url = await cluster.createDatabase()

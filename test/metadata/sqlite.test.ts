@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { hashKey } from '../../src/http/principal.ts'
 import { openSqliteMetadata } from '../../src/metadata/sqlite.ts'
 import { metadataContract } from '../contract/metadata.ts'
+import { uploadRowsContract } from '../contract/upload-rows.ts'
 import { temporaryFolder } from '../fixtures/write-path.ts'
 
 const open = async () => {
@@ -23,10 +24,12 @@ const open = async () => {
 
 const key = (id: string) => ({ hash: hashKey(id), id, owner: 'a', name: 'n', created_at: 1, revoked_at: null })
 
-metadataContract('SQLite', async () => {
+const openRig = async () => {
   const opened = await open()
   return { one: opened.metadata, two: opened.metadata, [Symbol.asyncDispose]: opened[Symbol.asyncDispose] }
-})
+}
+metadataContract('SQLite', openRig)
+uploadRowsContract('SQLite', openRig)
 
 describe('metadata in SQLite', () => {
   it('keeps rows over a restart, writes through a log that is synced, and refuses a newer schema', async () => {

@@ -1,0 +1,180 @@
+/** `/files`: tus 1.0 with creation, creation-with-upload, expiration, termination and checksum. What it makes are sessions as of `/uploads`. */
+import { createRoute } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { AppError } from '../core/errors.ts'
+import { parseDigest, parseUploadId } from '../core/ids.ts'
+import type { UploadSession } from '../core/upload-session.ts'
+import { DetailsText } from '../http/asset-details.ts'
+import { readBody } from '../http/body.ts'
+import { createRouter, type Env, problems, type Router } from '../http/context.ts'
+import type { Guards } from '../http/principal.ts'
+import { problemResponse } from '../http/problem.ts'
+import type { Completion } from './completion.ts'
+import { CHECKSUM_ALGORITHMS, createChecksumCheck } from './tus-checksum.ts'
+import { parseTusMetadata } from './tus-metadata.ts'
+import { ASSET_HEADER, answerTus, TUS_PATH, type TusPorts } from './tus-server.ts'
+
+export interface TusRouteDeps extends TusPorts {
+  readonly guards: Guards
+  readonly completion: Completion
+  readonly idleMs: number
+  readonly completeWaitMs: number
+}
+
+const BINARY = { type: 'string' as const, format: 'binary' }
+const text = (name: string, required = false) => ({
+  name,
+  in: 'header' as const,
+  required,
+  schema: { type: 'string' as const },
+})
+const shared = { tags: ['uploads'], security: [{ bearer: [] }] }
+const body = { content: { 'application/offset+octet-stream': { schema: BINARY } } }
+const idParameter = { name: 'id', in: 'path' as const, required: true, schema: { type: 'string' as const } }
+
+const create = createRoute({
+  ...shared,
+  method: 'post',
+  path: TUS_PATH,
+  summary: 'tus 1.0: begin an upload',
+  description:
+    'See https://tus.io/protocols/resumable-upload. Upload-Metadata may have filename, filetype, sha256, and the details of an asset.',
+  parameters: [text('tus-resumable', true), text('upload-length', true), text('upload-metadata')],
+  request: { body },
+  responses: { 201: { description: 'begun, at Location' }, ...problems(400, 401, 413, 429, 503) },
+})
+const patch = createRoute({
+  ...shared,
+  method: 'patch',
+  path: `${TUS_PATH}/{id}`,
+  summary: 'tus 1.0: go on',
+  description: `With the last byte the asset is made; ${ASSET_HEADER} names it. Upload-Checksum: ${CHECKSUM_ALGORITHMS.join(', ')}.`,
+  parameters: [idParameter, text('tus-resumable', true), text('upload-offset', true), text('upload-checksum')],
+  request: { body },
+  responses: {
+    204: { description: 'durable up to Upload-Offset' },
+    ...problems(400, 401, 404, 409, 410, 415, 422, 503),
+  },
+})
+const remove = createRoute({
+  ...shared,
+  method: 'delete',
+  path: `${TUS_PATH}/{id}`,
+  summary: 'tus 1.0: give an upload up',
+  parameters: [idParameter, text('tus-resumable', true)],
+  responses: { 204: { description: 'ended' }, ...problems(401, 404, 409) },
+})
+const head = {
+  ...shared,
+  method: 'head' as const,
+  path: `${TUS_PATH}/{id}`,
+  summary: 'tus 1.0: where to go on',
+  parameters: [idParameter, text('tus-resumable', true)],
+  responses: { 200: { description: 'Upload-Offset, Upload-Length' }, ...problems(401, 404, 410) },
+}
+
+export const createTusRoutes = (deps: TusRouteDeps): Router => {
+  const routes = createRouter()
+  const answer = (c: Context<Env>) => answerCall(deps, c)
+  routes.openapi({ ...create, middleware: deps.guards.caller }, answer)
+  routes.openapi({ ...patch, middleware: deps.guards.caller }, answer)
+  routes.openapi({ ...remove, middleware: deps.guards.caller }, answer)
+  // Hono asks the route of GET for a HEAD. A GET itself is none of the protocol's.
+  routes.openAPIRegistry.registerPath(head)
+  routes.get(`${TUS_PATH}/:id`, deps.guards.caller, async (c) => {
+    if (c.req.raw.method !== 'HEAD')
+      throw new AppError('method-not-allowed', `ask GET /uploads/${c.req.param('id')} instead`, {
+        headers: { Allow: 'HEAD, PATCH, DELETE, OPTIONS' },
+      })
+    const session = await loadOwn(deps, c, c.req.param('id'))
+    // All bytes are in and there is no asset: the process that was to make it died, or the client did not wait.
+    if ((await deps.sessions.pieces(session)).reduce((sum, { bytes }) => sum + bytes, 0) === session.bytes)
+      await deps.completion.complete(session, deps.completeWaitMs, c.req.raw.signal)
+    const response = await answer(c)
+    const { assetId, tusMetadata } = await loadOwn(deps, c, session.id)
+    if (response.ok && tusMetadata !== null) response.headers.set('Upload-Metadata', tusMetadata)
+    if (response.ok && assetId !== null) response.headers.set(ASSET_HEADER, assetId)
+    return response
+  })
+  for (const path of [TUS_PATH, `${TUS_PATH}/:id`]) {
+    routes.options(path, async (c) => {
+      const response = await answer(c)
+      response.headers.set('Tus-Checksum-Algorithm', CHECKSUM_ALGORITHMS.join(','))
+      return response
+    })
+  }
+  return routes
+}
+
+/** The protocol wants its version on every answer, a problem too. */
+const answerCall = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+  try {
+    return await callTus(deps, c)
+  } catch (error) {
+    if (!(error instanceof AppError) || error.kind === 'internal') throw error
+    const response = problemResponse(error, c.get('requestId'))
+    response.headers.set('Tus-Resumable', '1.0.0')
+    return response
+  }
+}
+
+const callTus = (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+  const { signal, method } = c.req.raw
+  const checksum = c.req.header('Upload-Checksum')
+  const check = checksum === undefined ? undefined : createChecksumCheck(checksum)
+  const sends = method === 'PATCH' || method === 'POST'
+  const source = () => readBody(c, { idleMs: deps.idleMs, signal: NEVER, see: () => undefined, pieceBytes: 1 })
+  const request = new Request(c.req.url, {
+    method,
+    headers: c.req.raw.headers,
+    ...(sends && { body: ReadableStream.from(source()) as ReadableStream<Uint8Array>, duplex: 'half' as const }),
+  })
+  return answerTus(
+    deps,
+    {
+      publicUrl: c.get('publicUrl'),
+      check,
+      create: () => createSession(deps, c),
+      load: (id) => loadOwn(deps, c, id),
+      finish: async (session) => {
+        const made = await deps.completion.complete(session, deps.completeWaitMs, signal)
+        return made?.asset.id
+      },
+    },
+    request,
+  )
+}
+
+/** A client that leaves ends its body, and what came before counts. */
+const NEVER = new AbortController().signal
+
+const loadOwn = async (deps: TusRouteDeps, c: Context<Env>, id: string): Promise<UploadSession> => {
+  const session = await deps.sessions.load(parseUploadId(id), c.get('principal').ownerId)
+  if (session.protocol !== 'tus')
+    throw new AppError('conflict', `the upload ${id} is sent in chunks, to /uploads/${id}`)
+  return session
+}
+
+const createSession = ({ sessions }: TusRouteDeps, c: Context<Env>): Promise<UploadSession> => {
+  const bytes = Number(c.req.header('Upload-Length'))
+  if (!Number.isSafeInteger(bytes) || bytes < 1)
+    throw new AppError('bad-request', `upload-length: 1 or more bytes, not ${bytes}`)
+  const tusMetadata = c.req.header('Upload-Metadata') ?? null
+  const { sha256, mediaType, details } = parseTusMetadata(tusMetadata ?? '')
+  const parsed = DetailsText.safeParse(details)
+  if (!parsed.success)
+    throw new AppError(
+      'bad-request',
+      parsed.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`).join('; '),
+    )
+  return sessions.create({
+    ownerId: c.get('principal').ownerId,
+    protocol: 'tus',
+    bytes,
+    chunkBytes: undefined,
+    mediaType,
+    declared: sha256 === undefined ? null : parseDigest(sha256),
+    details: parsed.data,
+    tusMetadata,
+  })
+}

@@ -1,0 +1,237 @@
+/** tus 1.0 as its own client speaks it, over connections that are cut. */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Upload } from 'tus-js-client'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ADMIN_KEY, type AssetJson, json, type Origin, startOrigin } from './origin.ts'
+
+const photo = await readFile(new URL('../fixtures/photo.jpg', import.meta.url))
+const sha = (algorithm: string, bytes: Uint8Array, encoding: 'hex' | 'base64' = 'hex') =>
+  createHash(algorithm).update(bytes).digest(encoding)
+
+/** The photo and as many bytes behind it, which decoders pass over. */
+const fileOf = (bytes: number, seed: number): Buffer<ArrayBuffer> => {
+  const file = Buffer.alloc(bytes, seed)
+  photo.copy(file)
+  return file
+}
+
+/** Passes bytes on until a random number of them, then cuts the line without a word; `cuts` times. */
+const startCuttingProxy = async (port: number, cuts: number, most: number) => {
+  let left = cuts
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const up = connect(port, '127.0.0.1')
+    for (const socket of [client, up]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => sockets.delete(socket))
+    }
+    const end = () => {
+      client.destroy()
+      up.destroy()
+    }
+    client.on('close', end)
+    up.on('close', end)
+    const limit = 2_000 + Math.random() * most
+    let passed = 0
+    client.on('data', (chunk: Buffer) => {
+      passed += chunk.length
+      if (passed > limit && left > 0) {
+        left -= 1
+        up.write(chunk.subarray(0, chunk.length >> 1), end)
+      } else if (!up.write(chunk)) client.pause()
+    })
+    up.on('drain', () => client.resume())
+    up.pipe(client)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    cutsLeft: () => left,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+interface Sent {
+  readonly url: string
+  readonly assetId: string | undefined
+}
+
+const send = (origin: Origin, port: number, file: Buffer, options: { chunkSize?: number; direct?: boolean } = {}) =>
+  new Promise<Sent>((resolve, reject) => {
+    let assetId: string | undefined
+    const upload = new Upload(file, {
+      endpoint: `http://127.0.0.1:${port}/files`,
+      headers: { Authorization: `Bearer ${ADMIN_KEY}` },
+      metadata: { filename: 'sea.jpg', filetype: 'image/jpeg', title: 'Sea', visibility: 'private', relativePath: 'x' },
+      retryDelays: Array(60).fill(50),
+      chunkSize: options.chunkSize ?? Number.POSITIVE_INFINITY,
+      uploadDataDuringCreation: options.direct ?? false,
+      // What Location says is the origin's own address: the line to it stays the one that is cut.
+      onBeforeRequest: () => {
+        if (upload.url) upload.url = upload.url.replace(new URL(origin.url).host, `127.0.0.1:${port}`)
+      },
+      onAfterResponse: (_request, response) => {
+        assetId ??= response.getHeader('Oriel-Asset-Id')
+      },
+      onError: reject,
+      onSuccess: () => resolve({ url: upload.url ?? '', assetId }),
+    })
+    upload.start()
+  })
+
+describe('tus', () => {
+  let origin: Origin
+  beforeAll(async () => {
+    origin = await startOrigin({ env: { ORIEL_ANALYTICS: 'off' } })
+  })
+  afterAll(() => origin[Symbol.asyncDispose]())
+  const port = () => Number(new URL(origin.url).port)
+  const call = (path: string, method: string, headers: Record<string, string> = {}, body?: Buffer<ArrayBuffer>) =>
+    origin.api(path, { method, headers: { 'Tus-Resumable': '1.0.0', ...headers }, ...(body && { body }) })
+  const begin = async (bytes: number, headers: Record<string, string> = {}): Promise<string> => {
+    const answer = await call('/files', 'POST', { 'Upload-Length': String(bytes), ...headers })
+    expect(answer.status).toBe(201)
+    return new URL(answer.headers.get('location') ?? '').pathname
+  }
+  const patch = (path: string, offset: number, body: Buffer<ArrayBuffer>, headers: Record<string, string> = {}) =>
+    call(
+      path,
+      'PATCH',
+      { 'Upload-Offset': String(offset), 'Content-Type': 'application/offset+octet-stream', ...headers },
+      body,
+    )
+  const offsetOf = async (path: string) => (await call(path, 'HEAD')).headers.get('upload-offset')
+
+  it.for([
+    ['in one request', {}],
+    ['with the data in its creation', { direct: true }],
+    ['in requests of 100 kB', { chunkSize: 100_000 }],
+  ] satisfies [string, { direct?: boolean; chunkSize?: number }][])('sends a file %s', async ([how, options]) => {
+    const file = fileOf(photo.length + 50_000, how.length)
+    const { assetId, url } = await send(origin, port(), file, options)
+    const asset = await json<AssetJson & { filename: string; title: string }>(await origin.api(`/assets/${assetId}`))
+    expect(asset).toMatchObject({ hash: sha('sha256', file), filename: 'sea.jpg', title: 'Sea', visibility: 'private' })
+    const id = url.split('/').at(-1)
+    expect(await json(await origin.api(`/uploads/${id}`))).toMatchObject({
+      state: 'done',
+      protocol: 'tus',
+      asset_id: assetId,
+    })
+  })
+
+  it('goes on after each of many cuts, at random points, and ends with the same bytes', async () => {
+    const file = fileOf(24 * 1024 * 1024, 7)
+    await using proxy = await startCuttingProxy(port(), 12, 4 * 1024 * 1024)
+    const { assetId, url } = await send(origin, proxy.port, file)
+    expect(proxy.cutsLeft()).toBeLessThan(12)
+    const head = await call(new URL(url).pathname, 'HEAD')
+    const made = assetId ?? head.headers.get('oriel-asset-id')
+    expect(await json<AssetJson>(await origin.api(`/assets/${made}`))).toMatchObject({ hash: sha('sha256', file) })
+    expect(head.headers.get('upload-metadata')).toContain('filename ')
+    await expect.poll(() => readdir(join(origin.data, 'sessions'))).toEqual([])
+  }, 60_000)
+
+  it('says what it can', async () => {
+    const answer = await fetch(`${origin.url}/files`, { method: 'OPTIONS' })
+    expect(answer.status).toBe(204)
+    expect(answer.headers.get('tus-extension')).toBe('creation,creation-with-upload,expiration,termination,checksum')
+    expect(answer.headers.get('tus-checksum-algorithm')).toBe('sha1,sha256,md5')
+    expect(answer.headers.get('tus-max-size')).toBe(String(50 * 1024 ** 3))
+    expect((await call('/files', 'POST', { 'Upload-Length': '10' })).headers.get('upload-expires')).toMatch(/GMT$/)
+  })
+
+  it.for(['sha1', 'sha256', 'md5'])('takes what has the %s that it should, and nothing else', async (algorithm) => {
+    const path = await begin(photo.length, {})
+    const half = photo.subarray(0, 100_000) as Buffer<ArrayBuffer>
+    const wrong = `${algorithm} ${sha(algorithm, Buffer.from('x'), 'base64')}`
+    expect((await patch(path, 0, half, { 'Upload-Checksum': wrong })).status).toBe(460)
+    expect(await offsetOf(path)).toBe('0')
+    const right = `${algorithm} ${sha(algorithm, half, 'base64')}`
+    expect((await patch(path, 0, half, { 'Upload-Checksum': right })).status).toBe(204)
+    expect(await offsetOf(path)).toBe('100000')
+    expect((await patch(path, 100_000, half, { 'Upload-Checksum': 'crc32 AAAAAAAAAAAAAAAAAAAAAAAA' })).status).toBe(400)
+    expect((await call(path, 'DELETE')).status).toBe(204)
+    expect((await call(path, 'HEAD')).status).toBe(410)
+  })
+
+  it('refuses what is not its next byte, a stranger, an empty file, one that is too large, and another protocol', async () => {
+    const path = await begin(100)
+    expect((await patch(path, 5, Buffer.alloc(10))).status).toBe(409)
+    expect((await fetch(origin.url + path, { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } })).status).toBe(401)
+    expect((await call('/files/u_0000000000000000000000', 'HEAD')).status).toBe(404)
+    expect((await call('/files', 'POST', { 'Upload-Length': '0' })).status).toBe(400)
+    expect((await call('/files', 'POST', { 'Upload-Length': String(51 * 1024 ** 3) })).status).toBe(413)
+    expect((await origin.api(path, { method: 'HEAD' })).status).toBe(412)
+    const id = path.split('/').at(-1)
+    expect((await origin.api(`/uploads/${id}/chunks/0`, { method: 'PUT', body: Buffer.alloc(100) })).status).toBe(409)
+  })
+
+  it('says why bytes are no picture, and says it again', async () => {
+    const text = Buffer.from('no picture at all, whatever the name')
+    const path = await begin(text.length)
+    const refused = await patch(path, 0, text)
+    expect([refused.status, refused.headers.get('tus-resumable')]).toEqual([415, '1.0.0'])
+    expect(refused.headers.get('content-type')).toContain('application/problem+json')
+    expect((await call(path, 'HEAD')).status).toBe(415)
+  })
+
+  it('lets a client that comes back have the lock that its dead connection holds', async () => {
+    const file = fileOf(photo.length, 1)
+    const path = await begin(file.length)
+    const socket = connect(port(), '127.0.0.1')
+    socket.on('error', () => undefined)
+    const head = [
+      `PATCH ${path} HTTP/1.1`,
+      `Host: 127.0.0.1`,
+      `Authorization: Bearer ${ADMIN_KEY}`,
+      'Tus-Resumable: 1.0.0',
+      'Upload-Offset: 0',
+      'Content-Type: application/offset+octet-stream',
+      `Content-Length: ${file.length}`,
+    ]
+    socket.write(`${head.join('\r\n')}\r\n\r\n`)
+    socket.write(file.subarray(0, 5000))
+    await sleep(200)
+    // The line hangs: neither bytes nor an end. What it brought counts.
+    expect(await offsetOf(path)).toBe('5000')
+    expect((await patch(path, 5000, file.subarray(5000))).headers.get('oriel-asset-id')).toMatch(/^a_/)
+    socket.destroy()
+  })
+
+  it('makes the asset when the process that had the last byte died before it did', async () => {
+    await using first = await startOrigin({ env: { ORIEL_ANALYTICS: 'off' } })
+    const file = fileOf(9 * 1024 * 1024, 3)
+    const headers = { 'Tus-Resumable': '1.0.0' }
+    const begun = await first.api('/files', {
+      method: 'POST',
+      headers: { ...headers, 'Upload-Length': String(file.length) },
+    })
+    const path = new URL(begun.headers.get('location') ?? '').pathname
+    const type = { 'Content-Type': 'application/offset+octet-stream', 'Upload-Offset': '0' }
+    const dying = first
+      .api(path, { method: 'PATCH', headers: { ...headers, ...type }, body: file })
+      .catch(() => undefined)
+    await expect
+      .poll(async () => (await json<{ offset: number }>(await first.api(path.replace('files', 'uploads')))).offset, {
+        interval: 1,
+        timeout: 20_000,
+      })
+      .toBe(file.length)
+    await first.stop('SIGKILL')
+    await dying
+    await using second = await startOrigin({ data: first.data, env: { ORIEL_ANALYTICS: 'off' } })
+    const found = await second.api(path, { method: 'HEAD', headers })
+    expect([found.status, found.headers.get('upload-offset')]).toEqual([200, String(file.length)])
+    const id = found.headers.get('oriel-asset-id')
+    expect(await json<AssetJson>(await second.api(`/assets/${id}`))).toMatchObject({ hash: sha('sha256', file) })
+  })
+})
