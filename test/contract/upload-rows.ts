@@ -85,7 +85,7 @@ export const uploadRowsContract = (name: string, open: () => Promise<RowsRig>) =
       await add(rig.one, kept)
       const rows = [createPieceRows(rig.one), createPieceRows(rig.two)]
       const outcomes = await Promise.allSettled(
-        Array.from({ length: 40 }, (_, index) => {
+        Array.from({ length: 40 }, async (_, index) => {
           const piece = { offset: (index % 10) * 10, bytes: 10, digest: digest(index % 20) }
           return rows[index % 2]?.add(kept, piece)
         }),
