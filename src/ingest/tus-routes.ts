@@ -73,6 +73,13 @@ const head = {
   responses: { 200: { description: 'Upload-Offset, Upload-Length' }, ...problems(401, 404, 410) },
 }
 
+/** OPTIONS is the protocol's own, so it is not answered by what answers it elsewhere (`http/methods.ts`). */
+const ALLOW_ONE = 'HEAD, PATCH, DELETE, OPTIONS'
+const ALLOW = [
+  [TUS_PATH, 'POST, OPTIONS'],
+  [`${TUS_PATH}/:id`, ALLOW_ONE],
+] as const
+
 export const createTusRoutes = (deps: TusRouteDeps): Router => {
   const routes = createRouter()
   const answer = (c: Context<Env>) => answerCall(deps, c)
@@ -84,7 +91,7 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
   routes.get(`${TUS_PATH}/:id`, deps.guards.caller, async (c) => {
     if (c.req.raw.method !== 'HEAD')
       throw new AppError('method-not-allowed', `ask GET /uploads/${c.req.param('id')} instead`, {
-        headers: { Allow: 'HEAD, PATCH, DELETE, OPTIONS' },
+        headers: { Allow: ALLOW_ONE },
       })
     const session = await loadOwn(deps, c, c.req.param('id'))
     // All bytes are in and there is no asset: the process that was to make it died, or the client did not wait.
@@ -96,9 +103,10 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
     if (response.ok && assetId !== null) response.headers.set(ASSET_HEADER, assetId)
     return response
   })
-  for (const path of [TUS_PATH, `${TUS_PATH}/:id`]) {
+  for (const [path, allow] of ALLOW) {
     routes.options(path, async (c) => {
       const response = await answer(c)
+      response.headers.set('Allow', allow)
       response.headers.set('Tus-Checksum-Algorithm', CHECKSUM_ALGORITHMS.join(','))
       return response
     })

@@ -56,7 +56,7 @@ const create = createRoute({
   description:
     'Details of the asset may be given as at a PATCH of it. Chunks are then put in any order, several at a time.',
   request: { body: { required: true, content: { 'application/json': { schema: NewSessionSchema } } } },
-  responses: { 201: json('begun', createdSchema), ...problems(400, 401, 413, 415, 429, 503) },
+  responses: { 201: json('begun', createdSchema), ...problems(400, 401, 408, 413, 415, 429, 503) },
 })
 
 const putChunk = createRoute({

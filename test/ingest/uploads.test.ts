@@ -268,7 +268,7 @@ describe('the bounds of resumable uploads', () => {
     const file = await large(3 * CHUNK)
     const id = await begin(path.app, file.length)
     let finish: (() => void) | undefined
-    const held = (index: number) => {
+    const held = async (index: number) => {
       const body = new ReadableStream({
         start: (controller) => {
           controller.enqueue(new Uint8Array(10))
