@@ -9,6 +9,7 @@ import { readBody } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
 import { problemResponse } from '../http/problem.ts'
+import type { Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { CHECKSUM_ALGORITHMS, createChecksumCheck } from './tus-checksum.ts'
 import { parseTusMetadata } from './tus-metadata.ts'
@@ -16,6 +17,7 @@ import { ASSET_HEADER, answerTus, TUS_PATH, type TusPorts } from './tus-server.t
 
 export interface TusRouteDeps extends TusPorts {
   readonly guards: Guards
+  readonly quota: Quota
   readonly completion: Completion
   readonly idleMs: number
   readonly completeWaitMs: number
@@ -163,7 +165,7 @@ const loadOwn = async (deps: TusRouteDeps, c: Context<Env>, id: string): Promise
   return session
 }
 
-const createSession = ({ sessions }: TusRouteDeps, c: Context<Env>): Promise<UploadSession> => {
+const createSession = async ({ sessions, quota }: TusRouteDeps, c: Context<Env>): Promise<UploadSession> => {
   const bytes = Number(c.req.header('Upload-Length'))
   if (!Number.isSafeInteger(bytes) || bytes < 1)
     throw new AppError('bad-request', `upload-length: 1 or more bytes, not ${bytes}`)
@@ -175,6 +177,8 @@ const createSession = ({ sessions }: TusRouteDeps, c: Context<Env>): Promise<Upl
       'bad-request',
       parsed.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`).join('; '),
     )
+  await quota.spend(c, 'uploads', 1)
+  await quota.spend(c, 'upload-bytes', bytes)
   return sessions.create({
     ownerId: c.get('principal').ownerId,
     protocol: 'tus',
