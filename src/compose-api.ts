@@ -97,7 +97,7 @@ export const composeApi = (parts: ApiParts): Router => {
   const ingest = createIngest(parts, prober, { guards, describe, quota })
   const challenges = composeChallenges(secrets)
   const claims = composeClaims(engines, { guards, quota, describe, challenges, ingest })
-  const uploads = composeUploads(parts, { commit: ingest.commit, guards, describe })
+  const uploads = composeUploads(parts, { commit: ingest.commit, guards, describe, quota })
   const presets = new Set(Object.keys(PRESETS))
   const library = createLibraryRoutes({
     metadata,

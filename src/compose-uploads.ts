@@ -4,7 +4,7 @@ import type { Router } from './http/context.ts'
 import { createResumable, type ResumableDeps } from './ingest/resumable.ts'
 import type { StatsSource } from './telemetry.ts'
 
-type FromApi = Pick<ResumableDeps, 'commit' | 'guards' | 'describe'>
+type FromApi = Pick<ResumableDeps, 'commit' | 'guards' | 'describe' | 'quota'>
 
 /** Its sweep runs from now until what was opened is closed. */
 export const composeUploads = (

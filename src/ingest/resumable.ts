@@ -4,6 +4,7 @@ import type { Locker } from '../coordination/coordination.ts'
 import type { DescribeAsset } from '../http/asset-document.ts'
 import type { Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
+import type { Quota } from '../http/quota.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { createAdmission } from './admission.ts'
 import { type CompletionPorts, createCompletion } from './completion.ts'
@@ -26,6 +27,7 @@ export interface ResumableDeps {
   readonly commit: CompletionPorts['commit']
   readonly guards: Guards
   readonly describe: DescribeAsset
+  readonly quota: Quota
   /** Told of what failed behind everybody's back. */
   readonly onFault: (error: unknown) => void
 }

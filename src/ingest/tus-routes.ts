@@ -9,6 +9,7 @@ import { readBody } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
 import { problemResponse } from '../http/problem.ts'
+import type { Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { CHECKSUM_ALGORITHMS, createChecksumCheck } from './tus-checksum.ts'
 import { parseTusMetadata } from './tus-metadata.ts'
@@ -16,6 +17,7 @@ import { ASSET_HEADER, answerTus, TUS_PATH, type TusPorts } from './tus-server.t
 
 export interface TusRouteDeps extends TusPorts {
   readonly guards: Guards
+  readonly quota: Quota
   readonly completion: Completion
   readonly idleMs: number
   readonly completeWaitMs: number
@@ -73,6 +75,13 @@ const head = {
   responses: { 200: { description: 'Upload-Offset, Upload-Length' }, ...problems(401, 404, 410) },
 }
 
+/** OPTIONS is the protocol's own, so it is not answered by what answers it elsewhere (`http/methods.ts`). */
+const ALLOW_ONE = 'HEAD, PATCH, DELETE, OPTIONS'
+const ALLOW = [
+  [TUS_PATH, 'POST, OPTIONS'],
+  [`${TUS_PATH}/:id`, ALLOW_ONE],
+] as const
+
 export const createTusRoutes = (deps: TusRouteDeps): Router => {
   const routes = createRouter()
   const answer = (c: Context<Env>) => answerCall(deps, c)
@@ -84,7 +93,7 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
   routes.get(`${TUS_PATH}/:id`, deps.guards.caller, async (c) => {
     if (c.req.raw.method !== 'HEAD')
       throw new AppError('method-not-allowed', `ask GET /uploads/${c.req.param('id')} instead`, {
-        headers: { Allow: 'HEAD, PATCH, DELETE, OPTIONS' },
+        headers: { Allow: ALLOW_ONE },
       })
     const session = await loadOwn(deps, c, c.req.param('id'))
     // All bytes are in and there is no asset: the process that was to make it died, or the client did not wait.
@@ -96,9 +105,10 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
     if (response.ok && assetId !== null) response.headers.set(ASSET_HEADER, assetId)
     return response
   })
-  for (const path of [TUS_PATH, `${TUS_PATH}/:id`]) {
+  for (const [path, allow] of ALLOW) {
     routes.options(path, async (c) => {
       const response = await answer(c)
+      response.headers.set('Allow', allow)
       response.headers.set('Tus-Checksum-Algorithm', CHECKSUM_ALGORITHMS.join(','))
       return response
     })
@@ -155,7 +165,7 @@ const loadOwn = async (deps: TusRouteDeps, c: Context<Env>, id: string): Promise
   return session
 }
 
-const createSession = ({ sessions }: TusRouteDeps, c: Context<Env>): Promise<UploadSession> => {
+const createSession = async ({ sessions, quota }: TusRouteDeps, c: Context<Env>): Promise<UploadSession> => {
   const bytes = Number(c.req.header('Upload-Length'))
   if (!Number.isSafeInteger(bytes) || bytes < 1)
     throw new AppError('bad-request', `upload-length: 1 or more bytes, not ${bytes}`)
@@ -167,6 +177,8 @@ const createSession = ({ sessions }: TusRouteDeps, c: Context<Env>): Promise<Upl
       'bad-request',
       parsed.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`).join('; '),
     )
+  await quota.spend(c, 'uploads', 1)
+  await quota.spend(c, 'upload-bytes', bytes)
   return sessions.create({
     ownerId: c.get('principal').ownerId,
     protocol: 'tus',

@@ -8,6 +8,7 @@ import { readBody } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import { jsonBody } from '../http/json-body.ts'
 import type { Guards } from '../http/principal.ts'
+import type { Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { createDigestCheck } from './digest-fields.ts'
 import type { ChunkBody, PutChunk } from './put-chunk.ts'
@@ -18,6 +19,7 @@ import { describeSession, NewSessionSchema, parseNewSession, SessionSchema } fro
 export interface UploadRouteDeps {
   readonly guards: Guards
   readonly describe: DescribeAsset
+  readonly quota: Quota
   readonly sessions: Sessions
   readonly completion: Completion
   readonly putChunk: PutChunk
@@ -56,7 +58,7 @@ const create = createRoute({
   description:
     'Details of the asset may be given as at a PATCH of it. Chunks are then put in any order, several at a time.',
   request: { body: { required: true, content: { 'application/json': { schema: NewSessionSchema } } } },
-  responses: { 201: json('begun', createdSchema), ...problems(400, 401, 413, 415, 429, 503) },
+  responses: { 201: json('begun', createdSchema), ...problems(400, 401, 408, 413, 415, 429, 503) },
 })
 
 const putChunk = createRoute({
@@ -117,8 +119,12 @@ export const createUploadRoutes = (deps: UploadRouteDeps): Router => {
 
   routes.openapi({ ...create, middleware: [guards.caller, jsonBody] as const }, async (c) => {
     const { ownerId } = c.get('principal')
+    const wanted = parseNewSession(c.req.valid('json'))
+    // Paid for once, as a file that comes in one request: what is sent again costs nothing.
+    await deps.quota.spend(c, 'uploads', 1)
+    await deps.quota.spend(c, 'upload-bytes', wanted.bytes)
     const session = await sessions.create({
-      ...parseNewSession(c.req.valid('json')),
+      ...wanted,
       ownerId,
       protocol: 'chunks',
       tusMetadata: null,

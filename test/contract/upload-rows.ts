@@ -83,11 +83,11 @@ export const uploadRowsContract = (name: string, open: () => Promise<RowsRig>) =
       await using rig = await open()
       const kept = session()
       await add(rig.one, kept)
-      const rows = [createPieceRows(rig.one), createPieceRows(rig.two)]
+      const [one, two] = [createPieceRows(rig.one), createPieceRows(rig.two)]
       const outcomes = await Promise.allSettled(
         Array.from({ length: 40 }, async (_, index) => {
           const piece = { offset: (index % 10) * 10, bytes: 10, digest: digest(index % 20) }
-          return rows[index % 2]?.add(kept, piece)
+          return (index % 2 === 0 ? one : two).add(kept, piece)
         }),
       )
       expect(outcomes.filter(({ status }) => status === 'fulfilled').length).toBe(20)

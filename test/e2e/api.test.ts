@@ -261,7 +261,7 @@ describe('the OpenAPI document', () => {
 
   it('tells of each refusal of a JSON body, and each such route refuses so', async () => {
     const taking = nodes.filter(([place]) => place.endsWith('/requestBody/content/application/json'))
-    expect(taking.length).toBe(7)
+    expect(taking.length).toBe(8)
     for (const [path, method, operation] of operations) {
       if (!taking.some(([place]) => place.startsWith(`#/paths/${path}/${method}/`))) continue
       expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['400', '408', '413', '415']))

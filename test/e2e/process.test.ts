@@ -100,7 +100,7 @@ describe('the process', () => {
     expect(metrics).toContain('\noriel_delivery_hot_total 0\n')
     const kinds = [...metrics.matchAll(/^# TYPE (oriel_\w+) (\w+)$/gm)].map(([, name = '', kind]) => ({ name, kind }))
     expect(kinds.filter(({ name, kind }) => (kind === 'counter') !== name.endsWith('_total'))).toEqual([])
-    expect(kinds.filter(({ kind }) => kind === 'gauge')).toHaveLength(24)
+    expect(kinds.filter(({ kind }) => kind === 'gauge')).toHaveLength(28)
     const openapi = await json<{ openapi: string; paths: Record<string, Record<string, unknown>> }>(
       await fetch(`${origin.url}/openapi.json`),
     )
