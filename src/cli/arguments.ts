@@ -77,7 +77,12 @@ const parse = <T extends Options>(name: string, options: T, argv: readonly strin
     ]),
   )
   try {
-    const { values, positionals } = parseArgs({ args: [...argv], options: config, allowPositionals: true, strict: true })
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      options: config,
+      allowPositionals: true,
+      strict: true,
+    })
     const filled = Object.entries(options).map(([option, { type, multiple }]) => [
       option,
       values[option] ?? (type === 'boolean' ? false : multiple ? [] : undefined),

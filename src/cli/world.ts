@@ -14,9 +14,10 @@ export interface World {
   readonly signal: AbortSignal
 }
 
-/** Text from file names and servers, made harmless for a terminal: control characters and changes of direction are shown, not done. */
+/** C0, DEL and C1 controls, line separators, and what turns the direction of text (Unicode TR 36 §3.1). */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to go
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
+
+/** Text from file names and servers, made harmless for a terminal: what would act on it is shown, not done. */
 export const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to go
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) =>
-    `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  text.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
