@@ -2,7 +2,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { pipeline } from 'node:stream/promises'
 import type { Server } from './server.ts'
 
 /** A part of a local file. */
@@ -79,7 +78,8 @@ export const createClient = ({ url, key }: Server, connections: number): Client 
     })
     request.setTimeout(idleMs, () => request.destroy(new NoAnswer(`${url} was silent for ${idleMs / 1000} s`)))
     const body = handle && file ? { handle, file, onSent } : text
-    return exchange(request, body, signal)
+    // Awaited here: the file is closed with this block.
+    return await exchange(request, body, signal)
   }
   return { url, call, [Symbol.dispose]: () => agent.destroy() }
 }
@@ -107,8 +107,9 @@ const exchange = async (
   const sending =
     body === undefined || Buffer.isBuffer(body)
       ? Promise.resolve(void request.end(body))
-      : pipeline(readPart(body), request).catch((error: unknown) => {
+      : pump(readPart(body), request).catch((error: unknown) => {
           if (error instanceof FileFault) fault = error
+          request.destroy()
         })
   try {
     return await readAnswer(await answered)
@@ -122,6 +123,28 @@ const exchange = async (
     await sending
   }
 }
+
+/** Ends early, without fault, when the request is over. Not `pipeline`, which returns while its source is still reading. */
+const pump = async (source: AsyncIterable<Uint8Array>, request: ClientRequest): Promise<void> => {
+  for await (const piece of source) {
+    if (request.destroyed) return
+    if (!request.write(piece)) await writable(request)
+  }
+  request.end()
+}
+
+/** Room again, or no more need of it. */
+const writable = (request: ClientRequest): Promise<void> =>
+  new Promise((resolve) => {
+    const settle = () => {
+      request.off('drain', settle)
+      request.off('close', settle)
+      resolve()
+    }
+    request.on('drain', settle)
+    request.on('close', settle)
+    if (request.destroyed) settle()
+  })
 
 const openFile = async (path: string): Promise<FileHandle> => {
   try {

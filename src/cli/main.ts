@@ -12,6 +12,7 @@ enableCompileCache(
 
 /** One press of Ctrl-C may reach us twice, from the terminal and from the process in front of us. */
 const SAME_PRESS_MS = 500
+/** Some pseudo-terminals have none. */
 const DEFAULT_COLUMNS = 80
 
 const interrupted = new AbortController()
@@ -34,7 +35,7 @@ const world: World = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
   interactive: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
-  columns: () => process.stderr.columns ?? DEFAULT_COLUMNS,
+  columns: () => process.stderr.columns || DEFAULT_COLUMNS,
   signal: interrupted.signal,
 }
 

@@ -81,6 +81,7 @@ export const createReporter = (world: World, quiet: boolean): Reporter => {
       // The last state stays on the screen.
       draw()
       world.err('\n')
+      drawn = false
     },
   }
 }
