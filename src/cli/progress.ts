@@ -15,7 +15,9 @@ export type ProgressEvent =
   | { readonly kind: 'counted' }
   /** Less than none where an attempt failed. */
   | { readonly kind: 'sent'; readonly bytes: number }
-  /** `underWay`: what `sent` events have said of this file. */
+  /** Of a file under way, and sent by an earlier run. */
+  | { readonly kind: 'there'; readonly bytes: number }
+  /** `underWay`: what `sent` and `there` events have said of this file. */
   | { readonly kind: 'settled'; readonly status: Status; readonly bytes: number; readonly underWay: number }
 
 export const NOTHING_YET: Tally = {
@@ -37,6 +39,8 @@ export const advance = (tally: Tally, event: ProgressEvent): Tally => {
         ...tally,
         bytes: { ...bytes, underWay: bytes.underWay + event.bytes, sent: bytes.sent + event.bytes },
       }
+    case 'there':
+      return { ...tally, bytes: { ...bytes, underWay: bytes.underWay + event.bytes } }
     case 'settled':
       return {
         ...tally,
@@ -130,5 +134,5 @@ export const barLine = (tally: Tally, rate: number | undefined, columns: number)
   const room = Math.min(BAR_CHARS, columns - line.length - 3)
   if (room < SHORTEST_BAR) return line.slice(0, columns)
   const filled = Math.round(share * room)
-  return `[${'#'.repeat(filled)}${'-'.repeat(room - filled)}] ${line.trimStart().padStart(4)}`.slice(0, columns)
+  return `[${'#'.repeat(filled)}${'-'.repeat(room - filled)}] ${line}`.slice(0, columns)
 }

@@ -15,6 +15,8 @@ export interface Sending {
   readonly persistence: Persistence
   /** Bytes that went; less than none for those of an attempt that failed. */
   readonly onSent: (bytes: number) => void
+  /** Bytes that an earlier run has sent. */
+  readonly onThere: (bytes: number) => void
 }
 
 export interface LocalFile {
@@ -123,7 +125,7 @@ const findSession = async ({ print, details }: LocalFile, sending: Sending): Pro
   }
   const { chunk_size: chunkBytes, missing_chunks: missing } = found.data
   const there = print.bytes - missing.reduce((sum, n) => sum + chunkLength(print.bytes, chunkBytes, n), 0)
-  sending.onSent(found.data.state === 'done' ? 0 : there)
+  sending.onThere(there)
   return { id, chunkBytes, missing }
 }
 

@@ -18,13 +18,16 @@ import {
 import { type Persistence, persist, problemOf } from './retry.ts'
 import { type LocalFile, NO_SESSIONS, type Sending, sendChunks, sendWhole } from './send.ts'
 
-export interface UploadContext extends Omit<Sending, 'onSent'> {
+export interface UploadContext extends Omit<Sending, 'onSent' | 'onThere'> {
   readonly tags: readonly string[]
   readonly visibility: Details['visibility']
   readonly dryRun: boolean
   /** Files of this run by hash: the first with a hash does the work, those with the same bytes wait for it. */
   readonly twins: Map<string, { readonly path: string; readonly outcome: Promise<Outcome> }>
 }
+
+/** Told of the file's bytes as they go. */
+export type OnBytes = Pick<Sending, 'onSent' | 'onThere'>
 
 export interface Uploaded {
   readonly outcome: Outcome
@@ -35,17 +38,13 @@ export interface Uploaded {
  * What concerns this file alone becomes its outcome. @throws Stop when no other file would fare better: the key is refused, or
  * the server has gone; the signal's reason.
  */
-export const uploadFile = async (
-  path: string,
-  context: UploadContext,
-  onSent: (bytes: number) => void,
-): Promise<Uploaded> => {
+export const uploadFile = async (path: string, context: UploadContext, onBytes: OnBytes): Promise<Uploaded> => {
   const { signal } = context.persistence
   let print: Fingerprint | undefined
   try {
     print = await fingerprint(path, signal)
     if (print.bytes === 0) return { outcome: failed('the file is empty'), sha256: print.sha256 }
-    return { outcome: await once(path, print, context, onSent), sha256: print.sha256 }
+    return { outcome: await once(path, print, context, onBytes), sha256: print.sha256 }
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof FileFault) return { outcome: failed(error.message), sha256: print?.sha256 }
@@ -58,12 +57,7 @@ export const uploadFile = async (
 }
 
 /** Two files with the same bytes are one upload; should it fail, the next of them tries by itself. */
-const once = async (
-  path: string,
-  print: Fingerprint,
-  context: UploadContext,
-  onSent: (bytes: number) => void,
-): Promise<Outcome> => {
+const once = async (path: string, print: Fingerprint, context: UploadContext, onBytes: OnBytes): Promise<Outcome> => {
   for (;;) {
     const twin = context.twins.get(print.sha256)
     if (!twin) break
@@ -72,24 +66,19 @@ const once = async (
     if (outcome.status !== 'failed') return { status: 'duplicate', of: twin.path }
     if (context.twins.get(print.sha256) === twin) context.twins.delete(print.sha256)
   }
-  const outcome = settle(path, print, context, onSent)
+  const outcome = settle(path, print, context, onBytes)
   context.twins.set(print.sha256, { path, outcome })
   return outcome
 }
 
-const settle = async (
-  path: string,
-  print: Fingerprint,
-  context: UploadContext,
-  onSent: (bytes: number) => void,
-): Promise<Outcome> => {
+const settle = async (path: string, print: Fingerprint, context: UploadContext, onBytes: OnBytes): Promise<Outcome> => {
   const { tags, visibility, dryRun } = context
   const known = await precheck(context.client, print, context.persistence)
   if ('status' in known) return failed(problemOf(known))
   const plan = planFile(print.bytes, known, dryRun)
   if (plan.kind === 'settle') return plan.outcome
   const file: LocalFile = { path, print, details: { filename: basename(path), tags, visibility } }
-  const sending: Sending = { ...context, onSent }
+  const sending: Sending = { ...context, ...onBytes }
   const claimed = plan.kind === 'claim' ? await claim(file, plan.challenge, sending) : undefined
   if (claimed) return claimed
   const way = plan.kind === 'claim' ? plan.otherwise : plan.kind

@@ -104,13 +104,13 @@ const count = async (files: AsyncIterable<Found>, reporter: Reporter, signal: Ab
 
 const settleOne = async (found: Found, context: UploadContext, reporter: Reporter) => {
   let underWay = 0
-  const onSent = (bytes: number) => {
+  const tell = (kind: 'sent' | 'there') => (bytes: number) => {
     underWay += bytes
-    reporter.note({ kind: 'sent', bytes })
+    reporter.note({ kind, bytes })
   }
   const result =
     found.kind === 'file'
-      ? await uploadFile(found.path, context, onSent)
+      ? await uploadFile(found.path, context, { onSent: tell('sent'), onThere: tell('there') })
       : { outcome: { status: 'failed', why: found.why } satisfies Outcome, sha256: undefined }
   const { outcome } = result
   const bytes = found.kind === 'file' ? found.bytes : 0
