@@ -44,6 +44,11 @@ if (recent()) {
 async function allowTypesInPackages() {
   const { registerHooks, stripTypeScriptTypes } = await import('node:module')
   const { readFileSync } = await import('node:fs')
+  // It warns that it is experimental at its first use; there is nothing that a user could do about it.
+  const warn = process.emitWarning
+  process.emitWarning = () => {}
+  stripTypeScriptTypes('')
+  process.emitWarning = warn
   const ours = new URL('..', import.meta.url).href
   registerHooks({
     load: (url, context, next) =>
