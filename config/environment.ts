@@ -174,6 +174,10 @@ const VARIABLES = z.strictObject({
   ORIEL_REDIS: redisAddress
     .optional()
     .describe('redis://… or rediss://… that all origins share, for speed only; else each is alone'),
+
+  // Of the command line: here so that a shell which has them set can start a server.
+  ORIEL_SERVER: z.string().optional().describe('the command line only: the server it talks to'),
+  ORIEL_KEY: z.string().optional().describe('the command line only: its API key'),
 })
 
 export type Config = Readonly<z.output<typeof VARIABLES>>

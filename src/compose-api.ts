@@ -33,10 +33,10 @@ import type { Prober } from './imaging/renderer-port.ts'
 import { createIngestRoutes } from './ingest/routes.ts'
 import { createKeysRoutes } from './library/keys-routes.ts'
 import { createLibraryRoutes } from './library/routes.ts'
-import { createCollector } from './lifecycle/collect.ts'
+import { type Collector, createCollector } from './lifecycle/collect.ts'
 import { createDeleting } from './lifecycle/delete.ts'
 import { createPurging } from './lifecycle/purge.ts'
-import { createCleanupRoutes, createLifecycleRoutes } from './lifecycle/routes.ts'
+import { createCleanupRoutes, createCollectRoutes, createLifecycleRoutes } from './lifecycle/routes.ts'
 import { findKeyOwner } from './metadata/api-keys.ts'
 import type { Metadata } from './metadata/database.ts'
 import type { Hub } from './sync/hub.ts'
@@ -112,13 +112,14 @@ export const composeApi = (parts: ApiParts): Router => {
     defaultWidth: DEFAULT_WIDTH,
     presets,
   })
+  const collector = startCollector(parts, purging, graceMs)
   const analytics = composeAnalytics(engines, guards)
   const metrics = createMetrics([
     ...statsOf(parts),
     ...analytics.stats,
     ...claims.stats,
     { area: 'quota', read: () => ({ ...quota.stats }) },
-    ...startCollector(parts, purging, graceMs),
+    { area: 'collector', read: () => ({ ...collector.stats }) },
     ...ingestStats(ingest, prober.stats),
     ...uploads.stats,
   ])
@@ -127,6 +128,7 @@ export const composeApi = (parts: ApiParts): Router => {
       assets: [ingest.routes, claims.routes, library, createLifecycleRoutes({ guards, describe, deleting })],
       internal: {
         '/internal/keys': createKeysRoutes({ metadata, guards }),
+        '/internal/collect': createCollectRoutes(guards, collector),
         '/internal/assets': createCleanupRoutes({ guards, metadata, purging, graceMs }),
       },
       root: [
@@ -170,13 +172,13 @@ const startCollector = (
   { config, engines, log, opened }: ApiParts,
   purging: ReturnType<typeof createPurging>,
   graceMs: number,
-) => {
+): Collector => {
   const onFault = (error: unknown) => log.error({ err: error }, 'collection failed')
   const changesMs = config.ORIEL_SYNC_DAYS * 24 * 60 * 60 * 1000
   const options = { graceMs, changesMs, sweepIntervalMs: SWEEP_MS, scanIntervalMs: SCAN_MS }
   const collector = opened.use(createCollector({ ...engines, purging, onFault }, options))
   collector.start()
-  return [{ area: 'collector', read: () => ({ ...collector.stats }) }]
+  return collector
 }
 
 const ingestStats = ({ stats }: IngestRoutes, headers: object) => [

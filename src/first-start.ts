@@ -63,7 +63,7 @@ const makeAdminKey = (): string => `ok_${randomBytes(ADMIN_KEY_BYTES).toString('
 const makeSigningKey = (): string => `k1:${randomBytes(SIGNING_KEY_BYTES).toString('base64url')}`
 
 /** One `kid:secret` a line. */
-const parseKeyFile = (text: string): readonly SigningKey[] =>
+export const parseKeyFile = (text: string): readonly SigningKey[] =>
   text.split('\n').flatMap((line) => {
     const [, kid, secret] = /^([\w.-]{1,32}):(\S{16,})$/.exec(line.trim()) ?? []
     return kid && secret ? [{ kid, secret }] : []

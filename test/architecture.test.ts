@@ -35,6 +35,7 @@ const RANK: Readonly<Record<string, number>> = {
   'compose-uploads': 5,
   server: 7,
   main: 8,
+  cli: 8,
 }
 
 /** Files that are drivers: only their own folder and the composition root may name them. */

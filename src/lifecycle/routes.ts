@@ -1,4 +1,4 @@
-/** `DELETE …/{id}`, `POST …/{id}/restore`, and the administrator's `POST /internal/assets/{id}/cleanup`. */
+/** `DELETE …/{id}`, `POST …/{id}/restore`, and the administrator's `POST /internal/assets/{id}/cleanup` and `POST /internal/collect`. */
 import { createRoute, z } from '@hono/zod-openapi'
 import { AppError } from '../core/errors.ts'
 import { parseAssetId } from '../core/ids.ts'
@@ -9,6 +9,7 @@ import type { Guards } from '../http/principal.ts'
 import { PurgeSchema } from '../http/purge-document.ts'
 import { findAsset } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
+import type { Collector } from './collect.ts'
 import type { Deleting } from './delete.ts'
 import type { Purging } from './purge.ts'
 
@@ -65,6 +66,26 @@ const cleanupRoute = createRoute({
   },
 })
 
+const collectRoute = createRoute({
+  method: 'post',
+  path: '/',
+  tags: ['operations'],
+  summary: 'Collect now',
+  description: 'What the schedule does, at once: purges what is past its grace, and removes bytes that no row knows.',
+  security: [{ bearer: [] }],
+  responses: {
+    200: {
+      description: 'done; what went',
+      content: {
+        'application/json': {
+          schema: z.object({ purged: z.int(), originals_removed: z.int(), orphans_removed: z.int() }),
+        },
+      },
+    },
+    ...problems(401, 403, 503),
+  },
+})
+
 export interface LifecycleDeps {
   readonly guards: Guards
   readonly describe: DescribeAsset
@@ -108,6 +129,26 @@ export const createCleanupRoutes = ({ guards, metadata, purging, graceMs }: Clea
     const outcome = await purging.purge(asset, deletedBefore, c.req.raw.signal)
     if (outcome === 'kept') throw new AppError('conflict', `the asset ${id} was restored or removed meanwhile`)
     return c.json({ id, hash: asset.digest, original_removed: outcome === 'last' }, 200)
+  })
+  return routes
+}
+
+/** To be mounted at `/internal/collect`. */
+export const createCollectRoutes = (guards: Guards, { sweep, scan, stats }: Collector): Router => {
+  const routes = createRouter()
+  routes.openapi({ ...collectRoute, middleware: guards.admin }, async (c) => {
+    const before = { ...stats }
+    // The leases make it wait for a sweep on schedule; what that removes meanwhile is counted here too.
+    await sweep(c.req.raw.signal)
+    await scan(c.req.raw.signal)
+    return c.json(
+      {
+        purged: stats.purged - before.purged,
+        originals_removed: stats.originalsRemoved - before.originalsRemoved,
+        orphans_removed: stats.orphansRemoved - before.orphansRemoved,
+      },
+      200,
+    )
   })
   return routes
 }
