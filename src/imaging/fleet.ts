@@ -24,23 +24,26 @@ export interface FleetCounters {
   started: number
   recycled: number
   crashed: number
+  stalled: number
   timedOut: number
   outOfMemory: number
 }
 
 const FATE_COUNTER = {
   crashed: 'crashed',
+  stalled: 'stalled',
   'timed-out': 'timedOut',
   'too-much-memory': 'outOfMemory',
 } as const satisfies Record<Fate, keyof FleetCounters>
 
-/** Only a crash: a job that hangs or eats memory has had its time, and would take as much again. */
-const isCrash = (error: unknown): boolean => error instanceof RendererLost && error.fate === 'crashed'
+/** Not a job that took too long or ate memory: it has had its time, and would take as much again. */
+const mayBeLuckier = (error: unknown): boolean =>
+  error instanceof RendererLost && (error.fate === 'crashed' || error.fate === 'stalled')
 
 const closing = (): AppError => new AppError('busy', 'the renderers are shutting down', { retryAfterSeconds: 5 })
 
 export class Fleet {
-  readonly counters: FleetCounters = { started: 0, recycled: 0, crashed: 0, timedOut: 0, outOfMemory: 0 }
+  readonly counters: FleetCounters = { started: 0, recycled: 0, crashed: 0, stalled: 0, timedOut: 0, outOfMemory: 0 }
   readonly #options: FleetOptions
   /** Last in, first out: the warmest caches work, and what is not needed goes idle. */
   readonly #idle: RendererProcess[] = []
@@ -70,15 +73,15 @@ export class Fleet {
   }
 
   /**
-   * A job whose process ends gets one other: it may have ended for a reason of its own, such as a machine out of memory. Two
-   * in a row are the picture's doing.
+   * A job whose process ends, or stands still, gets one other: that may have had a reason of its own, such as a machine out of
+   * memory. Two crashes in a row are the picture's doing.
    * @throws AppError as `RendererProcess.start` and `RendererProcess.run` do; `busy` where the fleet was closed.
    */
   async run(request: Request): Promise<JobAnswer> {
     try {
       return await this.#attempt(request)
     } catch (error) {
-      if (!isCrash(error)) throw error
+      if (!mayBeLuckier(error)) throw error
       return await this.#attempt(request)
     }
   }

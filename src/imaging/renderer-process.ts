@@ -14,15 +14,16 @@ export interface RendererProcessOptions {
 
 export type JobAnswer = Exclude<Answer, { readonly kind: 'ready' | 'failed' }>
 
-/** How a job ended without an answer of its own. */
-export type Fate = 'crashed' | 'timed-out' | 'too-much-memory'
+/** How a job ended without an answer of its own. `stalled`: past its deadline without having worked for it. */
+export type Fate = 'crashed' | 'stalled' | 'timed-out' | 'too-much-memory'
 
 /** An AppError that also says what became of the process. */
 export class RendererLost extends AppError {
   readonly fate: Fate
 
   constructor(fate: Fate, message: string) {
-    super('undecodable', message)
+    if (fate === 'stalled') super('busy', message, { retryAfterSeconds: 1 })
+    else super('undecodable', message)
     this.name = 'RendererLost'
     this.fate = fate
   }
@@ -66,6 +67,25 @@ const residentBytes = (pid: number): number => {
   } catch {
     // Gone, or a system without /proc, where only the deadline guards.
     return 0
+  }
+}
+
+/**
+ * A picture that takes long computes; a process that was stopped, that waits for a disk or is starved by others does not, and its
+ * picture is not to blame. Rendering takes 100 % of a core: on a machine with ten times as much to do as it can, it gets this share.
+ */
+const STALLED_SHARE = 0.1
+/** proc_pid_stat(5): utime and stime are in ticks, 100 a second on every Linux of ours (sysconf(_SC_CLK_TCK)). */
+const TICK_MS = 10
+
+/** Processor time that a process has taken, in ms; undefined on a system without /proc. */
+const processorMs = (pid: number): number | undefined => {
+  try {
+    // Behind the name, which may contain anything: state is field 3, utime and stime are 14 and 15.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? []
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+  } catch {
+    return undefined
   }
 }
 
@@ -145,13 +165,15 @@ export class RendererProcess {
 
   /**
    * The caller gives one job at a time.
-   * @throws AppError as the renderer said; `RendererLost` (`undecodable`) when the process ended first or was ended.
+   * @throws AppError as the renderer said; `RendererLost` (`undecodable`, or `busy` where it stood still) when the process ended first
+   * or was ended.
    */
   run(request: Request): Promise<JobAnswer> {
     this.#jobs += 1
     return new Promise((resolve, reject) => {
       this.#deadlineMs = Math.min(this.#options.deadlineMs, isDrawing(request) ? DRAWING_DEADLINE_MS : Infinity)
-      const deadline = setTimeout(() => this.#end('timed-out'), this.#deadlineMs)
+      const before = processorMs(this.#child.pid ?? 0)
+      const deadline = setTimeout(() => this.#end(this.#hasWorked(before) ? 'timed-out' : 'stalled'), this.#deadlineMs)
       const memory = setInterval(() => this.#checkMemory(), MEMORY_CHECK_MS)
       const stop = (): void => {
         clearTimeout(deadline)
@@ -176,6 +198,11 @@ export class RendererProcess {
   #checkMemory(): void {
     this.#rssBytes = residentBytes(this.#child.pid ?? 0) || this.#rssBytes
     if (this.#rssBytes > this.#options.memoryLimitBytes) this.#end('too-much-memory')
+  }
+
+  #hasWorked(before: number | undefined): boolean {
+    const now = processorMs(this.#child.pid ?? 0)
+    return before === undefined || now === undefined || now - before >= STALLED_SHARE * this.#deadlineMs
   }
 
   #end(fate: Fate): void {
@@ -205,6 +232,7 @@ export class RendererProcess {
     running?.stop()
     const message = {
       crashed: `the picture made its renderer crash (${how})`,
+      stalled: 'the renderer stood still',
       'timed-out': `the picture took longer than ${this.#deadlineMs / 1000} s`,
       'too-much-memory': `the picture needs more than ${Math.round(this.#options.memoryLimitBytes / 2 ** 20)} MiB of memory`,
     }[this.#fate]

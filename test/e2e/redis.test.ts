@@ -9,17 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { until } from '../coordination/redis-harness.ts'
 import { type RedisServer, redisIsHere, startRedis } from '../engines/redis.ts'
+import { metric, sumOf } from './metric.ts'
 import { type AssetJson, json, type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
 const ORIGINS = 4
-
-const metric = async ({ url }: Origin, name: string): Promise<number> => {
-  const text = await (await fetch(`${url}/metrics`)).text()
-  return Number(new RegExp(`^oriel_${name} (\\d+)$`, 'm').exec(text)?.[1])
-}
-const sumOf = async (origins: readonly Origin[], name: string): Promise<number> =>
-  (await Promise.all(origins.map((origin) => metric(origin, name)))).reduce((sum, value) => sum + value, 0)
 
 const renderersOf = (origin: Origin): readonly number[] =>
   spawnSync('pgrep', ['-P', String(origin.pid)], { encoding: 'utf8' })

@@ -63,5 +63,8 @@ describe('the faulty proxy', () => {
     expect(statuses).toEqual([200, 200, 503, 200, 200, 503])
     expect(proxy.done()).toBe(2)
     expect(proxy.seen).toHaveLength(12)
+    proxy.set({ loseAnswer: true, times: 1 })
+    await expect(fetch(proxy.url, { method: 'POST', body: 'x' })).rejects.toThrow()
+    expect(await (await fetch(proxy.url, { method: 'POST', body: 'x' })).text()).toBe('x')
   })
 })

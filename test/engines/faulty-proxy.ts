@@ -21,6 +21,8 @@ export interface Faults {
   readonly cutAfterBytes?: number
   /** After so many bytes, counted as above, nothing more comes, and the connection stays. */
   readonly stallAfterBytes?: number
+  /** The request is passed on and done, and its answer never comes: the connection is reset; `http` only. */
+  readonly loseAnswer?: boolean
   /** The requests meant, others pass; `http` only. */
   readonly only?: (request: SeenRequest) => boolean
   /** How often at most; then everything passes. */
@@ -108,7 +110,7 @@ const createFaultState = () => {
       requests += 1
       const fails = faults.failOneIn !== undefined && requests % faults.failOneIn === 0
       const ends = faults.cutAfterBytes !== undefined || faults.stallAfterBytes !== undefined
-      if (faults.down || faults.hang || faults.delayMs || ends || fails) done += 1
+      if (faults.down || faults.hang || faults.delayMs || faults.loseAnswer || ends || fails) done += 1
       return { ...faults, failOneIn: fails ? 1 : 0 }
     },
   }
@@ -138,6 +140,10 @@ const passRequest = async (
   // Not awaited: an engine may answer, with a refusal, before it has read the whole body.
   pipeline(asked, passed).catch(() => undefined)
   const response = await answered
+  if (faults.loseAnswer) {
+    response.resume().once('end', () => asked.socket.resetAndDestroy())
+    return
+  }
   answer.writeHead(response.statusCode ?? 502, response.rawHeaders)
   // So that a cut before the first byte of the body is not one before the answer.
   answer.flushHeaders()

@@ -27,15 +27,18 @@ const findBinaries = (): string | undefined => {
 
 const binaries = findBinaries()
 
-/** A suite that needs PostgreSQL. Without one a developer is told in a line and goes on; CI fails. */
-export const describePostgres = (name: string, suite: () => void): void => {
-  if (binaries) {
-    describe(name, suite)
-    return
-  }
+/** Whether it is installed. Where not, a developer is told in a line what is left out and goes on; CI fails. */
+export const postgresIsHere = (wanted: string): boolean => {
+  if (binaries) return true
   if (process.env.CI === 'true') throw new Error('PostgreSQL is not installed: apt-get install postgresql')
-  process.stderr.write(`left out: ${name} (PostgreSQL is not installed: apt-get install postgresql)\n`)
-  describe.skip(name, suite)
+  process.stderr.write(`left out: ${wanted} (PostgreSQL is not installed: apt-get install postgresql)\n`)
+  return false
+}
+
+/** A suite that needs PostgreSQL. */
+export const describePostgres = (name: string, suite: () => void): void => {
+  if (postgresIsHere(name)) describe(name, suite)
+  else describe.skip(name, suite)
 }
 
 export interface PostgresCluster extends AsyncDisposable {

@@ -56,18 +56,36 @@ describe('the renderer pool', () => {
     expect(pool.pids).not.toContain(process.pid)
   })
 
-  it('answers undecodable for a job that outlives its deadline, and renders on', async () => {
+  it('answers undecodable for a job that works beyond its deadline, and renders on', async () => {
     await using files = await pictures()
-    await using pool = createRendererPool({ renderers: 1, deadlineMs: 1500 })
+    await using patientPool = createRendererPool({ renderers: 1 })
+    const { facts } = await patientPool.probe(files.large, patient)
+    await using pool = createRendererPool({ renderers: 1, deadlineMs: 300 })
     await pool.warm()
-    for (const pid of pool.pids) process.kill(pid, 'SIGSTOP')
-    const stuck = pool.probe(files.small, patient)
-    await expect(stuck).rejects.toMatchObject({
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    await expect(pool.render(job, patient)).rejects.toMatchObject({
       kind: 'undecodable',
-      message: expect.stringContaining('longer than 1.5 s'),
+      message: expect.stringContaining('longer than 0.3 s'),
     })
-    await renderVia(pool, files.small)
-    expect(pool.stats).toMatchObject({ timedOut: 1, rendered: 1, processes: 1 })
+    expect(pool.stats).toMatchObject({ timedOut: 1, stalled: 0, rendered: 0 })
+  })
+
+  it('gives a job another process where its own stands still, and does not blame the picture where that does too', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1, deadlineMs: 1000 })
+    await pool.warm()
+    const stopAll = () => {
+      for (const pid of pool.pids) process.kill(pid, 'SIGSTOP')
+    }
+    stopAll()
+    const retried = pool.probe(files.small, patient)
+    await expect(retried).resolves.toMatchObject({ facts: { format: 'png' } })
+    expect(pool.stats).toMatchObject({ stalled: 1, timedOut: 0, probed: 1, failed: 0 })
+    await using stuck = createRendererPool({ renderers: 1, deadlineMs: 1 })
+    await stuck.warm()
+    for (const pid of stuck.pids) process.kill(pid, 'SIGSTOP')
+    await expect(stuck.probe(files.small, patient)).rejects.toMatchObject({ retryAfterSeconds: 1, kind: 'busy' })
+    expect(stuck.stats).toMatchObject({ stalled: 2, rejected: 1 })
   })
 
   it('answers undecodable for a job whose renderer dies twice, and renders on', async () => {
