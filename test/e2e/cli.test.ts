@@ -253,7 +253,7 @@ describe('what scripts rely on', () => {
   })
 
   it('tells the options of each command', async () => {
-    for (const command of ['upload', 'verify', 'keys', 'sign', 'gc', 'reconcile']) {
+    for (const command of ['upload', 'verify', 'keys', 'sign', 'gc']) {
       const { code, out } = await run([command, '--help'])
       expect([code, out]).toEqual([0, expect.stringContaining(`Usage: oriel ${command} `)])
     }
