@@ -81,10 +81,15 @@ describe('the renderer pool', () => {
     const retried = pool.probe(files.small, patient)
     await expect(retried).resolves.toMatchObject({ facts: { format: 'png' } })
     expect(pool.stats).toMatchObject({ stalled: 1, timedOut: 0, probed: 1, failed: 0 })
-    await using stuck = createRendererPool({ renderers: 1, deadlineMs: 1 })
-    await stuck.warm()
-    for (const pid of stuck.pids) process.kill(pid, 'SIGSTOP')
-    await expect(stuck.probe(files.small, patient)).rejects.toMatchObject({ retryAfterSeconds: 1, kind: 'busy' })
+    const { facts } = await pool.probe(files.large, patient)
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    await using stuck = createRendererPool({ renderers: 1, deadlineMs: 3000 })
+    // Each process is stopped as soon as it is there, which is when it gets the job.
+    const stopping = setInterval(() => {
+      for (const pid of stuck.pids) process.kill(pid, 'SIGSTOP')
+    }, 1)
+    await expect(stuck.render(job, patient)).rejects.toMatchObject({ retryAfterSeconds: 1, kind: 'busy' })
+    clearInterval(stopping)
     expect(stuck.stats).toMatchObject({ stalled: 2, rejected: 1 })
   })
 
@@ -145,7 +150,9 @@ describe('the renderer pool', () => {
     await using files = await pictures()
     await using pool = createRendererPool({ renderers: 1, maxWaiting: 1 })
     const { facts } = await pool.probe(files.large, patient)
-    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    // Several seconds, so that a second process for the probe is up before it ends on a busy machine too.
+    const plan = { ...PLAN, ...SLOW, width: 6000 }
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan }
     const running = pool.render(job, patient)
     await until(() => pool.stats.running === 1)
     const caller = new AbortController()
