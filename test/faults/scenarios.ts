@@ -1,0 +1,195 @@
+/** The faults, each done while the load runs, and undone. */
+import { spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sumOf } from '../e2e/metric.ts'
+import type { SeenRequest } from '../engines/faulty-proxy.ts'
+import { ask } from './answers.ts'
+import { AUTHORIZED } from './load.ts'
+import type { StackRig } from './rig.ts'
+
+export interface Scenario {
+  readonly name: string
+  /** Does the fault and undoes it. @returns what is to be said of it, and what is wrong, in words. */
+  readonly run: (rig: StackRig) => Promise<{ readonly say?: string; readonly wrong?: readonly string[] } | undefined>
+  /** An origin is killed: connections break. */
+  readonly mayBreak?: boolean
+  /** DESIGN.md, "Several origins": an instance cut off from Redis may serve for so long what another has hidden. */
+  readonly windowMs?: number
+  /** Needs the server that stands in for ClickHouse. */
+  readonly needsClickHouse?: boolean
+}
+
+/** Longer than what has to be found out: Redis' silence takes 3 s, a renderer's deadline here 3 s. */
+const FAULT_MS = 4_000
+const REDIS_WINDOW_MS = 3_000
+
+const renderersOf = (pid: number): readonly number[] =>
+  spawnSync('pgrep', ['-P', String(pid), '-f', 'renderer.ts'], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter(Boolean)
+    .map(Number)
+
+const signalRenderers = ({ stack }: StackRig, signal: NodeJS.Signals): number => {
+  let signalled = 0
+  for (const { pid } of stack.origins)
+    for (const renderer of renderersOf(pid)) {
+      try {
+        process.kill(renderer, signal)
+        signalled += 1
+      } catch {
+        // It has just been replaced.
+      }
+    }
+  return signalled
+}
+
+const isGet = ({ method }: SeenRequest): boolean => method === 'GET'
+
+/** 80 layers of 3,840² × 4 bytes: some 4 GiB, if nobody stopped it. */
+const greedyDrawing = (): Buffer<ArrayBuffer> => {
+  const layers = Array.from({ length: 80 }, (_, at) => `<feOffset in="SourceGraphic" dx="${at}" result="r${at}"/>`)
+  const merged = Array.from({ length: 80 }, (_, at) => `<feMergeNode in="r${at}"/>`)
+  return Buffer.from(
+    `<svg xmlns="http://www.w3.org/2000/svg" width="3840" height="3840"><filter id="f">${layers.join('')}<feMerge>${merged.join('')}</feMerge></filter><rect width="3840" height="3840" fill="red" filter="url(#f)"/></svg>`,
+  )
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  { name: 'nothing (for comparison)', run: () => sleep(FAULT_MS, undefined) },
+  {
+    name: 'Redis hangs (SIGSTOP) for 5 s',
+    windowMs: REDIS_WINDOW_MS,
+    run: async ({ stack }) => {
+      stack.redis.hang()
+      await sleep(FAULT_MS + 1_000)
+      stack.redis.resume()
+      return undefined
+    },
+  },
+  {
+    name: 'Redis killed, back empty after 3 s',
+    windowMs: REDIS_WINDOW_MS,
+    run: async ({ stack }) => {
+      await stack.redis.kill()
+      await sleep(3_000)
+      await stack.redis.start()
+      return undefined
+    },
+  },
+  {
+    name: 'PostgreSQL cut off as by a power cut, back after 2 s',
+    run: async ({ stack }) => {
+      await stack.postgres.stop('immediate')
+      await sleep(2_000)
+      await stack.postgres.start()
+      return undefined
+    },
+  },
+  {
+    name: 'S3 slower by 50 ms a request',
+    run: async ({ stack }) => {
+      stack.store.set({ delayMs: 50 })
+      await sleep(FAULT_MS)
+      const slowed = stack.store.done()
+      stack.store.set({})
+      return { say: `${slowed} requests slowed` }
+    },
+  },
+  {
+    name: 'S3 fails one request in five',
+    run: async ({ stack }) => {
+      stack.store.set({ failOneIn: 5 })
+      await sleep(FAULT_MS)
+      const refused = stack.store.done()
+      stack.store.set({})
+      return { say: `${refused} requests to it failed` }
+    },
+  },
+  {
+    name: 'S3 cuts every second answer to a GET after 1 kB',
+    run: async ({ stack }) => {
+      let turn = 0
+      stack.store.set({ cutAfterBytes: 1_000, only: (request) => isGet(request) && turn++ % 2 === 0 })
+      await sleep(FAULT_MS)
+      const cut = stack.store.done()
+      stack.store.set({})
+      return { say: `${cut} requests to it meant` }
+    },
+  },
+  {
+    name: 'ClickHouse (its stand-in) down for 5 s',
+    needsClickHouse: true,
+    run: async ({ clickhouse }) => {
+      clickhouse?.proxy.set({ down: true })
+      await sleep(FAULT_MS + 1_000)
+      clickhouse?.proxy.set({})
+      return undefined
+    },
+  },
+  {
+    name: 'ClickHouse (its stand-in) takes a batch and its answer is lost, every second time',
+    needsClickHouse: true,
+    run: async ({ clickhouse }) => {
+      let turn = 0
+      const inserts = ({ path }: SeenRequest) => decodeURIComponent(path).includes('INSERT')
+      clickhouse?.proxy.set({ loseAnswer: true, only: (request) => inserts(request) && turn++ % 2 === 0 })
+      await sleep(FAULT_MS)
+      const lost = clickhouse?.proxy.done() ?? 0
+      clickhouse?.proxy.set({})
+      return { say: `${lost} answers lost` }
+    },
+  },
+  {
+    name: 'one origin of four killed (SIGKILL), back after 3 s',
+    mayBreak: true,
+    run: async ({ stack }) => {
+      await stack.stop(3, 'SIGKILL')
+      await sleep(3_000)
+      await stack.start(3)
+      return undefined
+    },
+  },
+  {
+    name: 'every renderer hangs (SIGSTOP), once',
+    run: async (rig) => {
+      const count = signalRenderers(rig, 'SIGSTOP')
+      await sleep(FAULT_MS + 1_000)
+      const stalled = await sumOf(rig.stack.origins, 'renderers_stalled_total')
+      return { say: `${stalled} found standing still and replaced`, wrong: count > 0 ? [] : ['no renderer was found'] }
+    },
+  },
+  {
+    name: 'every renderer crashes (SIGSEGV), every second',
+    run: async (rig) => {
+      let count = 0
+      for (let turn = 0; turn < 3; turn += 1) {
+        count += signalRenderers(rig, 'SIGSEGV')
+        await sleep(1_000)
+      }
+      return { say: `${count} crashes`, wrong: count > 0 ? [] : ['no renderer was found'] }
+    },
+  },
+  {
+    name: 'a drawing eats a renderer’s memory, on every origin',
+    run: async ({ stack, urls }) => {
+      const before = await sumOf(stack.origins, 'renderers_out_of_memory_total')
+      const headers = { ...AUTHORIZED, 'Content-Type': 'image/svg+xml' }
+      const made = await ask(`${urls[0]}/assets/upload`, { method: 'POST', headers, body: greedyDrawing() })
+      const hash = made.kind === 'answer' ? (JSON.parse(made.answer.body.toString()) as { hash?: string }).hash : ''
+      const answers = await Promise.all(
+        urls.map((url, at) => ask(`${url}/i/${hash}/${[3840, 3200, 2880, 2560][at]}x.png`)),
+      )
+      const statuses = answers.map((outcome) => (outcome.kind === 'answer' ? outcome.answer.status : outcome.kind))
+      const killed = (await sumOf(stack.origins, 'renderers_out_of_memory_total')) - before
+      return {
+        say: `${killed} renderers killed at 1 GiB; the drawing itself: ${statuses.join(', ')}`,
+        wrong: [
+          ...(killed > 0 ? [] : ['no renderer was killed for its memory']),
+          ...statuses
+            .filter((status) => status !== 422 && status !== 503 && status !== 200)
+            .map((status) => `the drawing: ${status}`),
+        ],
+      }
+    },
+  },
+]
