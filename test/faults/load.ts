@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ADMIN_KEY } from '../e2e/origin.ts'
 import { type Answer, ask, createPictureJudge, type Outcome, wrongRefusal } from './answers.ts'
 import { anyOf, type Library, type Shown } from './library.ts'
-import { createTally, type Kind, note, type Tally } from './tally.ts'
+import { CACHED, createTally, type Kind, note, type Tally } from './tally.ts'
 
 /** Requests a second, over all origins. */
 const RATES: Readonly<Record<Kind, number>> = { hot: 80, negotiated: 30, cold: 8, original: 3, upload: 4, delete: 1 }
@@ -64,6 +64,8 @@ export const startLoad = (options: LoadOptions): Load => {
     note(tally, kind, outcome.ms, !good)
     if (outcome.kind === 'hung') tally.wrong.push(`${what}: no answer in ${Math.round(outcome.ms)} ms`)
     if (outcome.kind === 'broken' && !mayBreak) tally.wrong.push(`${what}: ${outcome.why}`)
+    if (answer && !good && CACHED.includes(kind))
+      tally.cachedRefused ??= `${what}: ${answer.status} ${answer.body.toString()}`
     const wrong = answer && !good ? wrongRefusal(answer) : undefined
     if (wrong) tally.wrong.push(`${what}: ${wrong}`)
     return good ? answer : undefined

@@ -5,7 +5,7 @@ import type { ClickHouseStandIn } from '../engines/clickhouse.ts'
 import type { Stack } from '../engines/stack.ts'
 import { ask } from './answers.ts'
 import { createLibrary, type Library, type Shown } from './library.ts'
-import { AUTHORIZED, fillCaches } from './load.ts'
+import { AUTHORIZED } from './load.ts'
 
 export interface Rig {
   readonly urls: readonly string[]
@@ -32,7 +32,7 @@ const uploadOne = async (url: string, library: Library): Promise<Shown | undefin
   return { id, hash, colour }
 }
 
-/** Pictures that are in every memory, and some that nobody has asked for yet. */
+/** Pictures that will be in every memory, and some that nobody has asked for yet. */
 export const prepare = async (urls: readonly string[]): Promise<Rig> => {
   const library = createLibrary()
   const hot: Shown[] = []
@@ -42,7 +42,6 @@ export const prepare = async (urls: readonly string[]): Promise<Rig> => {
     if (at < HOT) hot.push(shown)
     else library.live.push(shown)
   }
-  await fillCaches(urls, hot)
   return { urls, library, hot }
 }
 

@@ -22,6 +22,8 @@ export interface Tally {
   readonly kinds: Readonly<Record<Kind, Counts>>
   /** In words, each of them a fault of Oriel. */
   readonly wrong: string[]
+  /** The first refusal of what is cached, in words. */
+  cachedRefused: string | undefined
   /** Reads that broke off and were answered by another origin, as an edge has it. */
   elsewhere: number
   /** Longest that a deleted picture was served after its delete had returned, ms. */
@@ -31,6 +33,7 @@ export interface Tally {
 export const createTally = (): Tally => ({
   kinds: Object.fromEntries(KINDS.map((kind) => [kind, { asked: 0, failed: 0, slow: 0, times: [] }])) as never,
   wrong: [],
+  cachedRefused: undefined,
   elsewhere: 0,
   servedAfterMs: 0,
 })
