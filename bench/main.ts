@@ -11,6 +11,7 @@ import type { Part } from './part.ts'
 import { avif } from './parts/avif.ts'
 import { cold } from './parts/cold.ts'
 import { contention } from './parts/contention.ts'
+import { distributed } from './parts/distributed.ts'
 import { edge } from './parts/edge.ts'
 import { events } from './parts/events.ts'
 import { hot } from './parts/hot.ts'
@@ -22,7 +23,18 @@ import { canPin } from './processes.ts'
 import type { Section } from './row.ts'
 import { formatResults, formatSection } from './table.ts'
 
-const PARTS: Readonly<Record<string, Part>> = { cold, avif, hot, contention, precheck, events, upload, edge, start }
+const PARTS: Readonly<Record<string, Part>> = {
+  cold,
+  avif,
+  hot,
+  contention,
+  precheck,
+  events,
+  upload,
+  edge,
+  start,
+  distributed,
+}
 
 const RESULTS = new URL('./results/', import.meta.url)
 const JSON_FILE = new URL('latest.json', RESULTS)

@@ -1,95 +1,187 @@
-/** `compose.yaml` cannot be brought up here, so it is held against what the code knows: settings, files, ports, metrics. */
-import { existsSync, globSync, readFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+/** Holds compose.yaml and what it mounts against the code: it cannot be brought up where there is no Docker engine. */
+import { globSync, readFileSync, statSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { z } from 'zod'
-import { readConfig } from '../../config/environment.ts'
-import { startOrigin } from '../e2e/origin.ts'
+import { readConfig, VARIABLE_NOTES } from '../../config/environment.ts'
+import { type Origin, startOrigin } from '../e2e/origin.ts'
+import { startClickHouse } from '../engines/clickhouse.ts'
+import { PURGE_KEY } from '../engines/nginx.ts'
+import { stackIsHere, startStack } from '../engines/stack.ts'
 
 const ROOT = new URL('../../', import.meta.url)
-const textOf = (path: string) => readFileSync(new URL(path, ROOT), 'utf8')
+const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8')
 
-const Service = z.looseObject({
-  image: z.string().optional(),
-  build: z.string().optional(),
-  environment: z.record(z.string(), z.string()).default({}),
-  volumes: z.array(z.string()).default([]),
-  depends_on: z.union([z.array(z.string()), z.record(z.string(), z.unknown())]).default([]),
-})
-const Compose = z.looseObject({ services: z.record(z.string(), Service), volumes: z.record(z.string(), z.null()) })
+interface Service {
+  readonly image?: string
+  readonly build?: string
+  readonly command?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+  readonly volumes?: readonly string[]
+  readonly ports?: readonly string[]
+  readonly depends_on?: Readonly<Record<string, unknown>> | readonly string[]
+  readonly healthcheck?: { readonly test: readonly string[] }
+}
 
-const { services, volumes } = Compose.parse(parse(textOf('compose.yaml'), { merge: true }))
-const origins = Object.entries(services).filter(([, { build }]) => build === '.')
+const secrets = new Map(
+  read('.env.example')
+    .split('\n')
+    .flatMap((line) => {
+      const [, name, value] = /^(\w+)=(.*)$/.exec(line) ?? []
+      return name && value !== undefined ? [[name, value] as const] : []
+    }),
+)
 
-/** As Compose would fill it in, from an `.env` whose values are all the same. */
-const filled = (value: string) => value.replace(/\$\{\w+:?[-?]?[^}]*\}/g, 'a-secret-of-some-length')
+/** As Compose does it (docs.docker.com/reference/compose-file/interpolation), as far as the file uses it. */
+const interpolate = (text: string): string =>
+  text.replace(/\$\$|\$\{(\w+)(?::[-?]([^}]*))?\}/g, (whole, name?: string) => {
+    if (whole === '$$') return '$'
+    const value = secrets.get(name ?? '')
+    if (value === undefined) throw new Error(`.env.example has no ${name}`)
+    return value
+  })
+
+const file = parse(interpolate(read('compose.yaml')), { merge: true }) as {
+  readonly services: Readonly<Record<string, Service>>
+  readonly volumes: Readonly<Record<string, unknown>>
+}
+const { services } = file
+const origins = Object.entries(services).filter(([name]) => name.startsWith('origin-'))
+const named = (name: string): Service => {
+  const service = services[name]
+  if (!service) throw new Error(`no service ${name}`)
+  return service
+}
+
+/** Every address that a text names, such as `redis:6379`. */
+const addresses = (text: string): readonly (readonly [host: string, port: string])[] =>
+  [...text.matchAll(/(?<=^|[/@[ ])([a-z][a-z0-9-]*):(\d{2,5})(?=$|[/,;\] ])/gm)].map(([, host = '', port = '']) => [
+    host,
+    port,
+  ])
+
+/** What each service listens on inside of the network, by what it is. */
+const LISTENS: Readonly<Record<string, string>> = {
+  edge: '8080',
+  'origin-1': '3000',
+  'origin-2': '3000',
+  postgres: '5432',
+  redis: '6379',
+  s3: '9000',
+  clickhouse: '8123',
+  prometheus: '9090',
+  grafana: '3000',
+}
 
 describe('compose.yaml', () => {
-  it('starts two origins with settings that Oriel takes, each engine among them', () => {
+  it('has the edge, two origins, and every engine', () => {
+    expect(Object.keys(services)).toEqual(expect.arrayContaining(Object.keys(LISTENS)))
     expect(origins.map(([name]) => name)).toEqual(['origin-1', 'origin-2'])
-    for (const [, { environment }] of origins) {
-      const env = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, filled(value)]))
-      const config = readConfig({ ...env, ORIEL_PUBLIC_URL: 'http://localhost:8080' })
-      expect([config.ORIEL_DATABASE.engine, config.ORIEL_BLOBS.kind]).toEqual(['postgres', 's3'])
-      expect([config.ORIEL_REDIS, config.ORIEL_CLICKHOUSE, config.ORIEL_EDGE_PURGE]).not.toContain(undefined)
+  })
+
+  it('gives the origins variables that exist, and a configuration that they start with', () => {
+    const known = new Set(VARIABLE_NOTES.map(({ name }) => name))
+    for (const [, { environment = {} }] of origins) {
+      const ours = Object.keys(environment).filter((name) => name.startsWith('ORIEL_'))
+      expect(ours.filter((name) => !known.has(name))).toEqual([])
+      const config = readConfig(environment)
+      expect(config.ORIEL_DATABASE.engine).toBe('postgres')
+      expect(config.ORIEL_BLOBS.kind).toBe('s3')
+      expect(config).toMatchObject({ PORT: 3000, ORIEL_TRUST_PROXY: '1' })
     }
+    const [one, two] = origins.map(([, { environment }]) => environment)
+    expect(one).toEqual(two)
+    expect(named('edge').environment?.ORIEL_EDGE_PURGE_KEY).toBe(one?.ORIEL_EDGE_PURGE_KEY)
   })
 
-  it('asks only for services, volumes and files that are there', () => {
-    for (const [name, service] of Object.entries(services)) {
-      const needs = Array.isArray(service.depends_on) ? service.depends_on : Object.keys(service.depends_on)
-      for (const needed of needs) expect(services, name).toHaveProperty(needed)
-      for (const volume of service.volumes) {
-        const [source = ''] = volume.split(':')
-        if (source.startsWith('./')) expect(existsSync(new URL(source, ROOT)), source).toBe(true)
-        else expect(volumes, name).toHaveProperty(source)
-      }
-      const hosts = Object.values(service.environment).flatMap((value) =>
-        [...filled(value).matchAll(/(?:@|http:\/\/)([a-z0-9-]+):\d+/g)].map(([, host = '']) => host),
-      )
-      for (const host of hosts.filter((host) => host !== 'localhost')) expect(services, name).toHaveProperty(host)
-    }
+  it('has no secret of its own: each comes from the environment, and .env.example names all of them and no other', () => {
+    const used = [...read('compose.yaml').matchAll(/(?<!\$)\$\{(\w+)/g)].map(([, name]) => name)
+    expect(new Set(used)).toEqual(new Set(secrets.keys()))
+    for (const [name, value] of secrets) if (!name.endsWith('_URL')) expect(value).toMatch(/change-me/)
   })
 
-  it('names a version of every image', () => {
-    for (const [name, { image, build }] of Object.entries(services))
-      expect(build ?? image?.replace(/^.*:/, ''), name).toMatch(/^\.$|\d/)
+  it('mounts files that are there, and volumes that it declares', () => {
+    for (const { volumes = [] } of Object.values(services))
+      for (const [source = ''] of volumes.map((volume) => volume.split(':')))
+        if (source.startsWith('.'))
+          expect(statSync(new URL(source, ROOT)).isFile() || statSync(new URL(source, ROOT)).isDirectory()).toBe(true)
+        else expect(Object.keys(file.volumes)).toContain(source)
+    // What the edge copies together is what nginx.conf includes.
+    const edge = globSync('*.conf', { cwd: new URL('nginx/', ROOT).pathname })
+    const included = ['nginx/nginx.conf', 'nginx/edge.conf'].flatMap((path) =>
+      [...read(path).matchAll(/^\s*include ([\w.-]+);/gm)].map(([, name]) => name),
+    )
+    expect(edge).toEqual(expect.arrayContaining(included))
   })
 
-  it('asks for no secret that .env.example does not have, and has none in it', () => {
-    const asked = new Set([...textOf('compose.yaml').matchAll(/\$\{(\w+)/g)].map(([, name]) => name))
-    const lines = textOf('.env.example')
-      .split('\n')
-      .filter((line) => line && !line.startsWith('#'))
-    const example = new Map(lines.map((line) => line.split('=', 2) as [string, string]))
-    expect([...example.keys()].sort()).toEqual([...asked].sort())
-    expect([...example].filter(([name, value]) => value !== '' && name !== 'ORIEL_PUBLIC_URL')).toEqual([])
+  it('waits for services that exist', () => {
+    for (const { depends_on: waits = {} } of Object.values(services))
+      expect(Object.keys(services)).toEqual(expect.arrayContaining(Array.isArray(waits) ? waits : Object.keys(waits)))
   })
 
-  it('has one nginx upstream and one Prometheus target for each origin', () => {
-    const addresses = origins.map(([name, { environment }]) => `${name}:${environment.PORT}`)
-    const upstream = [...textOf('deploy/nginx/origins.conf').matchAll(/^server (\S+)/gm)].map(([, at]) => at)
-    expect(upstream).toEqual(addresses)
-    const prometheus = parse(textOf('deploy/prometheus.yml')) as {
-      readonly scrape_configs: readonly [
-        { readonly static_configs: readonly [{ readonly targets: readonly string[] }] },
-      ]
-    }
-    expect(prometheus.scrape_configs[0].static_configs[0].targets).toEqual(addresses)
+  it('names every service by the port that it listens on', () => {
+    const texts = [
+      ...Object.values(services).flatMap(({ environment = {} }) => Object.values(environment)),
+      named('bucket').command?.join(' ') ?? '',
+      read('deploy/nginx/origins.conf'),
+      read('deploy/prometheus.yml'),
+      read('deploy/grafana/provisioning/datasources/prometheus.yml'),
+    ]
+    const asked = texts.flatMap(addresses).filter(([host]) => host in services)
+    expect(asked.length).toBeGreaterThan(8)
+    expect(asked.filter(([host, port]) => LISTENS[host] !== port)).toEqual([])
+    expect(read('nginx/edge.conf')).toContain(`listen ${LISTENS.edge};`)
+    for (const [name, { ports = [] }] of Object.entries(services))
+      expect(ports.filter((port) => port.split(':').at(-1) !== LISTENS[name])).toEqual([])
+    expect(read('deploy/nginx/origins.conf').match(/^server/gm)).toHaveLength(origins.length)
+  })
+
+  it('pins every image by a tag with a number', () => {
+    for (const [name, { image }] of Object.entries(services))
+      expect([name, image]).toEqual([name, expect.stringMatching(/:[\w.-]*\d[\w.-]*$/)])
   })
 })
 
-describe('the dashboards', () => {
-  it('ask only for metrics that an origin has', async () => {
-    await using origin = await startOrigin()
+describe('what compose.yaml asks of an origin', () => {
+  const opened = new AsyncDisposableStack()
+  let origin: Origin
+  /** With every engine, so that it has every metric; where one is not installed, an embedded origin, and the engines' panels are left out. */
+  const whole = stackIsHere('the metrics of shared engines on the dashboards')
+
+  beforeAll(async () => {
+    const clickhouse = whole ? await startClickHouse() : undefined
+    if (clickhouse) opened.use(clickhouse)
+    const env = { ORIEL_EDGE_PURGE: 'http://127.0.0.1:9/purge', ORIEL_EDGE_PURGE_KEY: PURGE_KEY, ORIEL_ANALYTICS: 'on' }
+    origin = whole
+      ? opened
+          .use(
+            await startStack({ origins: 1, env: { ...env, ...(clickhouse && { ORIEL_CLICKHOUSE: clickhouse.url }) } }),
+          )
+          .origin(0)
+      : opened.use(await startOrigin({ env }))
+  })
+  afterAll(() => opened.disposeAsync())
+
+  it('is answered: the paths of the health checks and of the scrape', async () => {
+    const checks = Object.values(services).flatMap(({ healthcheck }) => healthcheck?.test.join(' ') ?? [])
+    const ours = checks.flatMap((check) => /:(?:3000|8080)(\/\w+)/.exec(check)?.[1] ?? [])
+    expect(ours.sort()).toEqual(['/healthz', '/readyz', '/readyz'])
+    for (const path of [...ours, '/metrics'])
+      expect([path, (await fetch(origin.url + path)).status]).toEqual([path, 200])
+    expect(read('deploy/prometheus.yml')).toContain('metrics_path: /metrics')
+  })
+
+  it('exists: every metric of the dashboards', async () => {
+    await (await fetch(`${origin.url}/assets`)).text()
     const scraped = await (await fetch(`${origin.url}/metrics`)).text()
-    const known = new Set([...scraped.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name))
-    const files = globSync('deploy/grafana/dashboards/*.json', { cwd: ROOT.pathname })
-    const expressions = files.flatMap((file) =>
-      [...textOf(file).matchAll(/"expr": "((?:[^"\\]|\\.)*)"/g)].map(([, expression = '']) => expression),
+    const exposed = new Set([...scraped.matchAll(/^([a-zA-Z_:][\w:]*)(?:\{| )/gm)].map(([, name]) => name))
+    for (const [, name] of scraped.matchAll(/^# TYPE (\w+)/gm)) exposed.add(name)
+    const paths = globSync('deploy/grafana/dashboards/*.json', { cwd: ROOT.pathname })
+    expect(paths).not.toEqual([])
+    const asked = paths.flatMap((path) =>
+      [...read(path).matchAll(/\b(?:oriel|nodejs|process)_\w+/g)].map(([name]) => name),
     )
-    const asked = expressions.flatMap((expression) => expression.match(/\b(?:oriel|nodejs|process)_\w+/g) ?? [])
-    expect(asked.length).toBeGreaterThan(20)
-    expect(asked.filter((name) => !known.has(name.replace(/_(?:bucket|sum|count)$/, '')))).toEqual([])
+    expect(asked.length).toBeGreaterThan(30)
+    const shared = /^oriel_(s3|redis|metadata|edges|notices|locker|variants_shared)_/
+    expect(asked.filter((name) => !exposed.has(name) && (whole || !shared.test(name)))).toEqual([])
   })
 })
