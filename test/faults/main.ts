@@ -91,8 +91,15 @@ const onSmallDisk = async (rows: Row[]): Promise<void> => {
   rows.push(await suffer(await prepare([disk.url]), { name, run: disk.run }))
 }
 
+/** Everything above has bounds of its own; one that was forgotten must not hang CI. Twice what it takes on a busy machine. */
+const WHOLE_LIMIT_MS = 5 * 60_000
+
 const from = performance.now()
 const rows: Row[] = []
+setTimeout(() => {
+  log(`not at an end after ${WHOLE_LIMIT_MS / 60_000} minutes, ${rows.length} faults done`)
+  process.exit(1)
+}, WHOLE_LIMIT_MS)
 await onStack(rows)
 await onSmallDisk(rows)
 process.stdout.write(formatTable(rows))
