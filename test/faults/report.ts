@@ -55,6 +55,7 @@ export const formatTable = (rows: readonly Row[]): string => {
     '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
     ...rows.map(formatRow),
     '',
+    '',
   ].join('\n')
 }
 
