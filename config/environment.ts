@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { blobs } from './blobs.ts'
+import { clamd, prewarm } from './jobs.ts'
 import { bucket } from './limits.ts'
 
 const KIB = 1024
@@ -139,6 +140,22 @@ const VARIABLES = z.strictObject({
   ),
   ORIEL_CHUNK_BYTES_IN_FLIGHT: bytes(512 * MIB).describe('chunks being received; with an S3 store they are in memory'),
   ORIEL_RESTORE_SECONDS: whole(7 * DAY_SECONDS, 0, 3650 * DAY_SECONDS).describe('grace between delete and removal'),
+  ORIEL_QUARANTINE_SECONDS: whole(DAY_SECONDS, 0, 365 * DAY_SECONDS).describe(
+    'how long bytes that nothing refers to any more are kept all the same, so that a mistake can be undone',
+  ),
+  ORIEL_SCRUB_RATE: bytes(4 * MIB).describe(
+    'bytes of originals hashed again a second, a pass a week; 0: only when asked',
+  ),
+  ORIEL_VARIANT_DAYS: whole(0, 0, 36_500).describe(
+    'variants on disk unused for so many days are removed; 0: only the budget counts (on S3: variant_days)',
+  ),
+  ORIEL_CLAMD: clamd.optional().describe('clamd that looks at uploads: tcp://host:3310 or unix:///path'),
+  ORIEL_SCAN: choice(['off', 'after', 'hold'], 'off').describe(
+    'after: served until found infected; hold: served once found clean (needs ORIEL_CLAMD)',
+  ),
+  ORIEL_PREWARM: prewarm
+    .optional()
+    .describe('variants rendered after an upload, as ends of image URLs: 320x.webp,@thumb.avif'),
   ORIEL_SYNC_DAYS: whole(90, 1, 3650).describe(
     'changes are kept for so long; a device that was away longer starts afresh',
   ),
@@ -198,7 +215,7 @@ export const readConfig = (env: Readonly<Record<string, string | undefined>>): C
   )
   const parsed = VARIABLES.safeParse(ours)
   const faults = [
-    ...(parsed.success ? keyless(parsed.data) : namedFaults(parsed.error.issues)),
+    ...(parsed.success ? [...keyless(parsed.data), ...scannerless(parsed.data)] : namedFaults(parsed.error.issues)),
     ...(ours.ORIEL_DATABASE === undefined ? [] : SHARED_SECRETS.filter((name) => !ours[name]).map(unshared)),
   ]
   if (parsed.success && faults.length === 0) return Object.freeze(parsed.data)
@@ -211,6 +228,10 @@ const unshared = (name: string): string =>
 /** An edge that anybody could tell to forget would be of no use. */
 const keyless = ({ ORIEL_EDGE_PURGE, ORIEL_EDGE_PURGE_KEY }: Config): readonly string[] =>
   ORIEL_EDGE_PURGE && !ORIEL_EDGE_PURGE_KEY ? ['ORIEL_EDGE_PURGE_KEY: needed with ORIEL_EDGE_PURGE'] : []
+
+/** A hold without a scanner would hold for ever. */
+const scannerless = ({ ORIEL_SCAN, ORIEL_CLAMD }: Config): readonly string[] =>
+  ORIEL_SCAN !== 'off' && !ORIEL_CLAMD ? [`ORIEL_CLAMD: needed with ORIEL_SCAN=${ORIEL_SCAN}`] : []
 
 const namedFaults = (issues: z.core.$ZodIssue[]): readonly string[] =>
   issues.flatMap((issue) =>

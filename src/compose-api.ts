@@ -5,10 +5,13 @@ import { LADDER, NEGOTIATION } from '../config/ladder.ts'
 import { PRESETS } from '../config/presets.ts'
 import type { Analytics } from './analytics/analytics.ts'
 import { createApp } from './app.ts'
+import type { VariantStore } from './blobs/store.ts'
 import { composeAnalytics } from './compose-analytics.ts'
 import type { Blobs } from './compose-blobs.ts'
 import { composeChallenges, composeClaims } from './compose-claims.ts'
 import { createHealthChecks } from './compose-health.ts'
+import { composeJobs } from './compose-jobs.ts'
+import { composeLifecycle } from './compose-lifecycle.ts'
 import { composeQuota } from './compose-quota.ts'
 import { composeSync } from './compose-sync.ts'
 import { composeUploads } from './compose-uploads.ts'
@@ -33,10 +36,6 @@ import type { Prober } from './imaging/renderer-port.ts'
 import { createIngestRoutes } from './ingest/routes.ts'
 import { createKeysRoutes } from './library/keys-routes.ts'
 import { createLibraryRoutes } from './library/routes.ts'
-import { type Collector, createCollector } from './lifecycle/collect.ts'
-import { createDeleting } from './lifecycle/delete.ts'
-import { createPurging } from './lifecycle/purge.ts'
-import { createCleanupRoutes, createCollectRoutes, createLifecycleRoutes } from './lifecycle/routes.ts'
 import { findKeyOwner } from './metadata/api-keys.ts'
 import type { Metadata } from './metadata/database.ts'
 import type { Hub } from './sync/hub.ts'
@@ -48,7 +47,7 @@ export interface Engines {
   readonly metadata: Metadata
   readonly blobs: Blobs
   readonly originals: Blobs['originals']
-  readonly variants: Blobs['variants']
+  readonly variants: VariantStore & { readonly stats: object }
   readonly pool: RendererPool
   readonly analytics: Analytics | undefined
   readonly locker: Locker
@@ -78,9 +77,6 @@ export interface ApiParts {
 
 /** Width of the URLs that stand for "the picture" in an answer: a desktop article column at DPR 1. */
 const DEFAULT_WIDTH = 800
-/** Sweeps find what is past its grace; a walk over every original is rare, since only a crash leaves bytes without a row. */
-const SWEEP_MS = 60_000
-const SCAN_MS = 24 * 60 * 60 * 1000
 
 export const composeApi = (parts: ApiParts): Router => {
   const { config, secrets, engines, keys, log } = parts
@@ -90,11 +86,12 @@ export const composeApi = (parts: ApiParts): Router => {
   const srcsetWidths = NEGOTIATION.widthSteps
   const describe = createDescribeAsset({ urls, ladder: srcsetWidths, defaultWidth: DEFAULT_WIDTH })
   const graceMs = config.ORIEL_RESTORE_SECONDS * 1000
-  const purging = createPurging(engines)
-  const deleting = createDeleting({ metadata, notices, graceMs })
+  const jobs = composeJobs(parts, guards)
+  const { outbox } = jobs
+  const lifecycle = composeLifecycle(parts, { guards, describe, outbox, graceMs })
   const quota = composeQuota(config, engines.redis)
   const prober = createHeaderProber(engines.pool, { ...DEFAULT_LIMITS, maxPixels: config.ORIEL_MAX_PIXELS })
-  const ingest = createIngest(parts, prober, { guards, describe, quota })
+  const ingest = createIngest(parts, prober, { guards, describe, quota, outbox })
   const challenges = composeChallenges(secrets)
   const claims = composeClaims(engines, { guards, quota, describe, challenges, ingest })
   const uploads = composeUploads(parts, { commit: ingest.commit, guards, describe, quota })
@@ -102,6 +99,7 @@ export const composeApi = (parts: ApiParts): Router => {
   const library = createLibraryRoutes({
     metadata,
     notices,
+    outbox,
     guards,
     quota,
     challenges,
@@ -112,24 +110,24 @@ export const composeApi = (parts: ApiParts): Router => {
     defaultWidth: DEFAULT_WIDTH,
     presets,
   })
-  const collector = startCollector(parts, purging, graceMs)
   const analytics = composeAnalytics(engines, guards)
   const metrics = createMetrics([
     ...statsOf(parts),
     ...analytics.stats,
     ...claims.stats,
     { area: 'quota', read: () => ({ ...quota.stats }) },
-    { area: 'collector', read: () => ({ ...collector.stats }) },
+    ...lifecycle.stats,
+    ...jobs.stats,
     ...ingestStats(ingest, prober.stats),
     ...uploads.stats,
   ])
   return createApp(
     {
-      assets: [ingest.routes, claims.routes, library, createLifecycleRoutes({ guards, describe, deleting })],
+      assets: [ingest.routes, claims.routes, library, lifecycle.assetRoutes],
       internal: {
         '/internal/keys': createKeysRoutes({ metadata, guards }),
-        '/internal/collect': createCollectRoutes(guards, collector),
-        '/internal/assets': createCleanupRoutes({ guards, metadata, purging, graceMs }),
+        '/internal/jobs': jobs.routes,
+        ...lifecycle.internal,
       },
       root: [
         createOpsRoutes(createHealthChecks(engines), metrics.registry),
@@ -149,7 +147,7 @@ export const composeApi = (parts: ApiParts): Router => {
 }
 
 type IngestRoutes = ReturnType<typeof createIngestRoutes>
-type IngestParts = Pick<Parameters<typeof createIngestRoutes>[0], 'guards' | 'describe' | 'quota'>
+type IngestParts = Pick<Parameters<typeof createIngestRoutes>[0], 'guards' | 'describe' | 'quota' | 'outbox'>
 
 const createIngest = ({ config, engines }: ApiParts, prober: Prober, shared: IngestParts): IngestRoutes =>
   createIngestRoutes(
@@ -164,22 +162,10 @@ const createIngest = ({ config, engines }: ApiParts, prober: Prober, shared: Ing
         maxPages: DEFAULT_LIMITS.maxFrames,
       },
       defaultVisibility: config.ORIEL_DEFAULT_VISIBILITY,
+      newScan: config.ORIEL_SCAN === 'off' ? 'none' : 'pending',
     },
     { maxUploadBytes: config.ORIEL_MAX_UPLOAD, maxUploads: config.ORIEL_MAX_UPLOADS_AT_ONCE },
   )
-
-const startCollector = (
-  { config, engines, log, opened }: ApiParts,
-  purging: ReturnType<typeof createPurging>,
-  graceMs: number,
-): Collector => {
-  const onFault = (error: unknown) => log.error({ err: error }, 'collection failed')
-  const changesMs = config.ORIEL_SYNC_DAYS * 24 * 60 * 60 * 1000
-  const options = { graceMs, changesMs, sweepIntervalMs: SWEEP_MS, scanIntervalMs: SCAN_MS }
-  const collector = opened.use(createCollector({ ...engines, purging, onFault }, options))
-  collector.start()
-  return collector
-}
 
 const ingestStats = ({ stats }: IngestRoutes, headers: object) => [
   { area: 'headers', read: () => ({ ...headers }) },

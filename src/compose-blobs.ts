@@ -7,15 +7,17 @@ import { openDiskChunks } from './blobs/disk-chunks.ts'
 import { openDiskOriginals } from './blobs/disk-originals.ts'
 import { openDiskVariants } from './blobs/disk-variants.ts'
 import type { S3Location } from './blobs/s3-location.ts'
-import type { OriginalLister, OriginalStore, VariantStore } from './blobs/store.ts'
+import type { OriginalLister, OriginalStore, VariantLister, VariantStore } from './blobs/store.ts'
 import type { EngineHealth } from './http/ops.ts'
 import type { StatsSource } from './telemetry.ts'
 
 export interface Blobs {
   readonly originals: OriginalStore & OriginalLister
-  readonly variants: VariantStore & { readonly stats: object }
+  readonly variants: VariantStore & VariantLister & { readonly stats: object }
   /** Bytes of resumable uploads in progress. */
   readonly chunks: ChunkStore
+  /** Removes variants last used before that; answers how many. On S3 the bucket's own rule does it (`variant_days`). */
+  readonly expireVariants: ((before: Date) => Promise<number>) | undefined
   /** Of the store as a whole, beside the variants' own. */
   readonly stats: readonly StatsSource[]
   /** @throws when the store is down. */
@@ -32,7 +34,7 @@ export const openBlobs = async (config: BlobsConfig, log: Logger, opened: AsyncD
   const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))
   const chunks = await openDiskChunks({ folder, publish: originals.publish })
   const stats = [{ area: 'originals', read: () => ({ ...originals.stats }) }]
-  return { originals, variants, chunks, stats, check: () => diskHealth(folder) }
+  return { originals, variants, expireVariants: variants.expire, chunks, stats, check: () => diskHealth(folder) }
 }
 
 export const diskHealth = async (folder: string): Promise<EngineHealth> => {
@@ -55,6 +57,7 @@ const openS3 = async (
     originals,
     variants,
     chunks,
+    expireVariants: undefined,
     stats: [
       { area: 's3', read: () => ({ ...s3.stats }) },
       { area: 'copies', read: () => ({ ...originals.copyStats }) },

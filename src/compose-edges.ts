@@ -10,7 +10,7 @@ import { findDeliverySubject } from './metadata/subjects.ts'
 
 /** @param shared the locker among it must be that of all origins which share the rows: else a late "keep" could undo a purge. */
 export const openEdges = (
-  { ORIEL_EDGE_PURGE: addresses, ORIEL_EDGE_PURGE_KEY: key }: Config,
+  { ORIEL_EDGE_PURGE: addresses, ORIEL_EDGE_PURGE_KEY: key, ORIEL_SCAN: scan }: Config,
   { metadata, locker, notices }: Pick<Engines, 'metadata' | 'locker' | 'notices'>,
   log: Logger,
   opened: AsyncDisposableStack,
@@ -20,7 +20,8 @@ export const openEdges = (
     createHttpEdgePurger(
       { addresses, key },
       {
-        isHidden: async (digest: Digest) => (await findDeliverySubject(metadata.read, digest))?.access !== 'public',
+        isHidden: async (digest: Digest) =>
+          (await findDeliverySubject(metadata.read, digest, scan === 'hold'))?.access !== 'public',
         marks: {
           has: (digest) => isPurgedAtEdges(metadata.read, digest),
           add: (digest) => metadata.transaction((transaction) => noteEdgePurge(transaction, digest, new Date())),

@@ -138,7 +138,7 @@ const NO_RECORDER = { prepare: () => ({}) as never, record: () => {} }
 const openDelivery = (config: Config, engines: Engines, keys: SigningKeys, log: Logger): Delivery =>
   createDelivery(
     {
-      findSubject: (digest) => findDeliverySubject(engines.metadata.read, digest),
+      findSubject: (digest) => findDeliverySubject(engines.metadata.read, digest, config.ORIEL_SCAN === 'hold'),
       notices: engines.notices,
       originals: engines.originals,
       variants: engines.variants,

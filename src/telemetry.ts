@@ -99,9 +99,12 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_sessions_tus_locks_held',
 ])
 
+/** A backlog of jobs rises and falls, whatever the kind; what was done and what failed only grows. */
+const BACKLOG = /^oriel_jobs_\w+_(pending|running|parked|oldest_seconds)$/
+
 const registerNumber = (registry: Registry, name: string, help: string, read: () => number): void => {
   const registers = [registry]
-  if (NOW.has(name)) {
+  if (NOW.has(name) || BACKLOG.test(name)) {
     new Gauge({
       name,
       help,

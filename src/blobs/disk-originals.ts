@@ -1,6 +1,6 @@
 /** Originals as files named by their SHA-256: `<folder>/originals/ab/<digest>`. A name exists only once its bytes are on the disk. */
 import { createReadStream, existsSync } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AppError } from '../core/errors.ts'
@@ -8,7 +8,7 @@ import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.t
 import { type Digest, isDigest } from '../core/ids.ts'
 import type { Move } from './disk-job.ts'
 import { createDiskThreads, type DiskThreadsStats } from './disk-threads.ts'
-import { asStoreError, emptyFolder, errorCode, leafOf, makeLeaves, statIfAny, walkFiles } from './folders.ts'
+import { asStoreError, emptyFolder, errorCode, leafOf, makeLeaves, statIfAny } from './folders.ts'
 import { stageFile } from './staging.ts'
 import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
 
@@ -91,8 +91,13 @@ const readFrom = async (
   return createReadStream(path, { fd: handle, signal, ...(range && { start: range.start, end: range.end }) })
 }
 
+/** A folder's names at once, to be sorted: 20,000 of 64 bytes for 5 M originals, 40 MB for 100 M. */
 async function* listOriginals(root: string): AsyncGenerator<StoredOriginal> {
-  for await (const file of walkFiles(root)) {
-    if (isDigest(file.name)) yield { digest: file.name, bytes: file.bytes, storedAt: file.modifiedAt }
+  for (const leaf of (await readdir(root)).sort()) {
+    for (const name of (await readdir(join(root, leaf))).sort()) {
+      if (!isDigest(name)) continue
+      const found = await statIfAny(join(root, leaf, name))
+      if (found) yield { digest: name, bytes: found.size, storedAt: found.mtime }
+    }
   }
 }

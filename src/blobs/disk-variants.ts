@@ -6,13 +6,14 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { opendir, readFile, rm, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Digest, digestOf, type VariantKey } from '../core/ids.ts'
-import { countVariants, evictVariants } from './eviction.ts'
-import { emptyFolder, errorCode, leafOf, makeLeaves, statIfAny } from './folders.ts'
-import type { VariantStore } from './store.ts'
+import { type Digest, digestOf, isDigest, type VariantKey } from '../core/ids.ts'
+import { countVariants, evictVariants, expireVariants } from './eviction.ts'
+import { emptyFolder, errorCode, leafOf, makeLeaves, statIfAny, walkFiles } from './folders.ts'
+import type { VariantLister, VariantStore } from './store.ts'
 import { formatVariantFile, parseVariantFile } from './variant-file.ts'
 import { startVariantWriter } from './variant-writer.ts'
 
+const DIGEST_LENGTH = 64
 /** Evict to this share of the budget, so that the next eviction is not due at the next put. */
 const KEPT_SHARE = 0.9
 /** At 60 renders a second, what two cores can do, three variants share the way to the writing thread. */
@@ -43,10 +44,12 @@ export interface VariantStoreStats {
   walkFailures: number
 }
 
-export interface DiskVariants extends VariantStore, AsyncDisposable {
+export interface DiskVariants extends VariantStore, VariantLister, AsyncDisposable {
   readonly stats: Readonly<VariantStoreStats>
   /** Resolves when the counting at start and every eviction under way have ended. */
   settled(): Promise<void>
+  /** Removes what was last used before that; returns how many. */
+  expire(before: Date): Promise<number>
 }
 
 /** Opens the store; what is there is counted in the background. One process owns the folder. Dispose waits for housekeeping. */
@@ -87,6 +90,12 @@ export const openDiskVariants = async (options: DiskVariantsOptions): Promise<Di
       housekeeping.noticeGrowth()
     },
     touch: createTouch(pathOf),
+    digests: () => variantDigests(root),
+    expire: async (before) => {
+      const expired = await expireVariants(root, before)
+      account(-expired.files, -expired.bytes)
+      return expired.files
+    },
     removeOf: async (digest) => {
       const leaf = leafOf(root, digest)
       let removed = 0
@@ -108,6 +117,13 @@ export const openDiskVariants = async (options: DiskVariantsOptions): Promise<Di
 
 /** At most 64 + 1 + 190 bytes (`variantKey`): the 255 at which file systems stop. */
 const fileName = (key: VariantKey): string => key.replace('/', '.')
+
+async function* variantDigests(root: string): AsyncGenerator<Digest> {
+  for await (const { name } of walkFiles(root)) {
+    const digest = name.slice(0, DIGEST_LENGTH)
+    if (isDigest(digest)) yield digest
+  }
+}
 
 /** A leaf holds some 2,000 names at the default budget; they are read in portions, off the event loop. */
 const namesOf = async (leaf: string, digest: Digest): Promise<readonly string[]> => {

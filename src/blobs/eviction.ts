@@ -59,6 +59,18 @@ export const evictVariants = async (
   return { left: { files, bytes }, evicted }
 }
 
+/** Removes files that were last used before that. */
+export const expireVariants = async (root: string, before: Date): Promise<VariantTotals> => {
+  let [files, bytes] = [0, 0]
+  for await (const file of walkFiles(root)) {
+    if (file.modifiedAt >= before) continue
+    await rm(file.path, { force: true })
+    files += 1
+    bytes += file.bytes
+  }
+  return { files, bytes }
+}
+
 /** The youngest bucket that has to give something, and how many bytes of it. */
 const edgeBucket = (byAge: Float64Array, excessBytes: number): { bucket: number; excess: number } => {
   let excess = excessBytes

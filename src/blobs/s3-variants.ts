@@ -5,10 +5,10 @@
  */
 import { LRUCache } from 'lru-cache'
 import { AppError } from '../core/errors.ts'
-import type { Digest, VariantKey } from '../core/ids.ts'
+import { type Digest, isDigest, type VariantKey } from '../core/ids.ts'
 import type { S3Bucket } from './s3-bucket.ts'
 import { asS3AppError } from './s3-faults.ts'
-import type { VariantStore } from './store.ts'
+import type { VariantLister, VariantStore } from './store.ts'
 import { formatVariantFile, parseVariantFile } from './variant-file.ts'
 
 /** A look-up that takes longer is a miss: most variants are rendered in less. */
@@ -42,7 +42,7 @@ export interface S3VariantsOptions {
   readonly rewriteEveryMs?: number
 }
 
-export interface S3Variants extends VariantStore {
+export interface S3Variants extends VariantStore, VariantLister {
   readonly stats: Readonly<S3VariantStats>
 }
 
@@ -100,6 +100,16 @@ export const createS3Variants = (options: S3VariantsOptions): S3Variants => {
     },
     touch: createTouch(bucket, objectOf, writtenAt, stats, options.rewriteEveryMs ?? REWRITE_EVERY_MS),
     removeOf: (digest) => removeOf(digest).catch(throwAppError),
+    digests: async function* () {
+      let last = ''
+      for await (const page of bucket.pages(root)) {
+        for (const { key } of page) {
+          const digest = key.slice(root.length).split('/')[0] ?? ''
+          if (digest !== last && isDigest(digest)) yield digest
+          last = digest
+        }
+      }
+    },
   }
 }
 

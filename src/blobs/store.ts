@@ -49,7 +49,10 @@ export interface StoredOriginal {
 }
 
 export interface OriginalLister {
-  /** Every original in the store, in no order. What comes or goes meanwhile may be seen or missed. Constant memory. */
+  /**
+   * Every original in the store, in the order of their digests. What comes or goes meanwhile may be seen or missed. Memory for one
+   * page, or for the names in one of a disk's 256 folders.
+   */
   list(): AsyncIterable<StoredOriginal>
 }
 
@@ -66,4 +69,9 @@ export interface VariantStore {
   touch(key: VariantKey): void
   /** Removes every variant of an original; returns how many. */
   removeOf(digest: Digest): Promise<number>
+}
+
+export interface VariantLister {
+  /** Every digest that has variants, some more than once. What comes or goes meanwhile may be seen or missed. Constant memory. */
+  digests(): AsyncIterable<Digest>
 }

@@ -9,7 +9,11 @@ const COMMANDS: Readonly<Record<string, { readonly about: string; readonly load:
   verify: { about: 'compare local files with the server', load: async () => (await import('./verify.ts')).verify },
   keys: { about: 'list, make and revoke API keys', load: async () => (await import('./keys.ts')).keys },
   sign: { about: 'sign an image URL', load: async () => (await import('./sign.ts')).sign },
-  gc: { about: 'collect what is past its grace', load: async () => (await import('./gc.ts')).gc },
+  gc: { about: 'collect what is past its grace', load: async () => (await import('./maintenance.ts')).gc },
+  reconcile: {
+    about: 'compare the store with the rows, and repair',
+    load: async () => (await import('./maintenance.ts')).reconcile,
+  },
 }
 
 const USAGE = [

@@ -5,6 +5,20 @@ import type { ImageFacts } from './image.ts'
 export const VISIBILITIES = ['public', 'private'] as const
 export type Visibility = (typeof VISIBILITIES)[number]
 
+/** `none`: nobody asked. `pending`: it is to be scanned. `infected`: never served, whatever the configuration. */
+export const SCAN_STATES = ['none', 'pending', 'clean', 'infected'] as const
+export type ScanState = (typeof SCAN_STATES)[number]
+
+/** `missing`: the store has no such bytes. `damaged`: it has others than were uploaded. An upload of the right bytes is the cure. */
+export const ORIGINAL_FAULTS = ['missing', 'damaged'] as const
+export type OriginalFault = (typeof ORIGINAL_FAULTS)[number]
+
+/** The state of the stored bytes, the same for all assets that share them. */
+export interface OriginalCondition {
+  readonly scan: ScanState
+  readonly fault: OriginalFault | null
+}
+
 /** Coordinates in degrees, WGS 84. */
 export interface Location {
   readonly latitude: number
@@ -30,6 +44,8 @@ export interface Asset extends AssetDetails {
   /** Size of the original in bytes. */
   readonly bytes: number
   readonly facts: ImageFacts
+  /** As it was when the asset was read. Absent: as of bytes just stored. */
+  readonly condition?: OriginalCondition
   readonly createdAt: Date
   readonly updatedAt: Date
   /** Set from the soft delete until restore or the hard delete; null while live. */
@@ -49,4 +65,6 @@ export interface DeliverySubject {
   readonly ownerId: OwnerId
   readonly bytes: number
   readonly facts: ImageFacts
+  /** The stored bytes must not be used: variants made before are right, nothing new can be made. */
+  readonly fault: OriginalFault | null
 }

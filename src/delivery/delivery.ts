@@ -47,6 +47,8 @@ export interface DeliveryOptions extends RouteTables {
 
 export interface Delivery extends AsyncDisposable {
   readonly handle: DeliveryHandler
+  /** Renders what the path of an image URL asks for, as for a signed request without headers, where it is not there yet. @throws as delivery does. */
+  readonly warm: (target: string, signal: AbortSignal) => Promise<void>
   readonly stats: () => Readonly<Record<string, number>>
 }
 
@@ -61,8 +63,9 @@ export const createDelivery = (ports: DeliveryPorts, options: DeliveryOptions): 
   const obtain = createObtain({ tiers, originals, renderer, once })
   const plan = planWith(options.ladder)
   const deliver = createDeliver({ subjects, classify, plan, obtain, strangers: createStrangerBudget() })
+  const parseRoute = createParseRoute(options)
   const { handle, stats } = createDeliveryHandler({
-    parseRoute: createParseRoute(options),
+    parseRoute,
     hotPath: createHotPath({ tiers, classify, recorder, occurrences }),
     sendVariant: createSendVariant({ deliver, tiers, recorder, occurrences }),
     subjects,
@@ -73,6 +76,11 @@ export const createDelivery = (ports: DeliveryPorts, options: DeliveryOptions): 
   })
   return {
     handle,
+    warm: async (target, signal) => {
+      const route = parseRoute(target, Date.now() / 1000)
+      const grant = { trusted: true, expiresAt: Number.POSITIVE_INFINITY }
+      if (route.kind === 'variant') await deliver({ ...route, grant }, () => undefined, signal)
+    },
     stats: () => ({ ...stats, ...tiers.stats, subjects: subjects.size }),
     async [Symbol.asyncDispose]() {
       subjects[Symbol.dispose]()

@@ -14,6 +14,7 @@ import { NO_RENDER, type RenderTiming, type Variant } from '../core/variant.ts'
 import type { Renderer } from '../imaging/renderer-port.ts'
 import type { RenderOnce } from './render-once.ts'
 import { createSingleFlight } from './singleflight.ts'
+import { assertSound } from './sound.ts'
 import type { Kept, VariantTiers } from './tiers.ts'
 
 export interface Obtained {
@@ -53,6 +54,7 @@ export const createObtain = ({ tiers, originals, renderer, once }: ObtainPorts) 
   const render = async (wanted: Wanted, signal: AbortSignal): Promise<Omit<Obtained, 'collapsed'>> => {
     const { subject, key, plan } = wanted
     wanted.admit()
+    assertSound(subject)
     await using file = await originals.open(subject.digest, signal)
     try {
       const job = { path: file.path, bytes: subject.bytes, facts: subject.facts, plan }

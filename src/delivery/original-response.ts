@@ -18,6 +18,7 @@ import {
   wholeHeaders,
 } from './headers.ts'
 import { parseRange } from './range.ts'
+import { assertSound } from './sound.ts'
 
 export interface Sent {
   readonly status: number
@@ -87,6 +88,7 @@ export const sendOriginal = async (
     response.writeHead(200, headers).end()
     return
   }
+  assertSound(subject)
   const body = await originals.read(subject.digest, range, signal)
   sending({ status, bytes: length })
   response.writeHead(status, headers)

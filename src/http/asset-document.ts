@@ -1,6 +1,6 @@
 /** An asset as JSON, and its OpenAPI schema: what upload, list, get, patch and restore all answer. */
 import { z } from '@hono/zod-openapi'
-import { type Asset, VISIBILITIES } from '../core/asset.ts'
+import { type Asset, ORIGINAL_FAULTS, SCAN_STATES, VISIBILITIES } from '../core/asset.ts'
 import { MEDIA_TYPE, ORIGINAL_FORMATS } from '../core/image.ts'
 
 /**
@@ -49,6 +49,13 @@ export const AssetSchema = z
     created_at: z.string(),
     updated_at: z.string(),
     deleted_at: z.string().nullable(),
+    scan: z.object({ state: z.enum(SCAN_STATES) }).openapi({
+      description:
+        'what a scanner said of the bytes; `infected` is never served, `pending` may be held until it is `clean`',
+    }),
+    fault: z.enum(ORIGINAL_FAULTS).nullable().openapi({
+      description: 'what is wrong with the stored bytes: nothing is served of them until they are uploaded again',
+    }),
     deduplicated: z.boolean().optional().openapi({ description: 'after an upload: the bytes were known already' }),
     urls: z.record(z.string(), z.string()).openapi({
       description:
@@ -94,6 +101,8 @@ export const createDescribeAsset =
       created_at: asset.createdAt.toISOString(),
       updated_at: asset.updatedAt.toISOString(),
       deleted_at: asset.deletedAt?.toISOString() ?? null,
+      scan: { state: asset.condition?.scan ?? 'none' },
+      fault: asset.condition?.fault ?? null,
       ...(deduplicated !== undefined && { deduplicated }),
       urls: {
         original: ready('original'),

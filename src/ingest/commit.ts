@@ -2,16 +2,18 @@
 import { createHash } from 'node:crypto'
 import type { OriginalStore, Staged } from '../blobs/store.ts'
 import { assertHeld, type ChangeNotices, type Locker } from '../coordination/coordination.ts'
-import type { Asset, AssetDetails } from '../core/asset.ts'
+import type { Asset, AssetDetails, ScanState } from '../core/asset.ts'
 import { AppError } from '../core/errors.ts'
 import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.ts'
 import { newAssetId, type OwnerId } from '../core/ids.ts'
 import { applyPatch, type DetailsText } from '../http/asset-details.ts'
 import type { Prober } from '../imaging/renderer-port.ts'
 import { findAsset, insertAssets } from '../metadata/assets.ts'
+import { setFault } from '../metadata/condition.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { findIdempotent, type IdempotencyRecord, saveIdempotent } from '../metadata/idempotency.ts'
 import { findOriginal, insertOriginals, type OriginalRecord } from '../metadata/originals.ts'
+import type { Outbox } from '../metadata/outbox.ts'
 import { refuseIfRemoved, type SeenRemoval, seeRemoval } from '../metadata/removals.ts'
 import { type UploadPolicy, validateFacts } from './validate.ts'
 
@@ -27,6 +29,9 @@ export interface CommitPorts {
   readonly policy: UploadPolicy
   /** Of an upload that says nothing about it. */
   readonly defaultVisibility: Asset['visibility']
+  readonly outbox: Outbox
+  /** Of bytes that are new: `pending` where a scanner is to look at them. */
+  readonly newScan: Extract<ScanState, 'none' | 'pending'>
 }
 
 export interface Upload {
@@ -51,6 +56,8 @@ interface CommitItem {
   readonly idempotency: IdempotencyRecord | undefined
   /** As it was before the bytes were looked for. */
   readonly removal: SeenRemoval
+  /** The store's bytes had a fault, and this upload has replaced them. */
+  readonly cured: boolean
 }
 
 /**
@@ -63,22 +70,27 @@ export const createCommit = (
   ports: CommitPorts,
 ): { commit: (upload: Upload, signal: AbortSignal) => Promise<Committed>; stats: Readonly<GroupCommitStats> } => {
   const { metadata, locker } = ports
-  const group = createGroupCommit<CommitItem>((items) => writeRows(metadata, items), MAX_BATCH)
+  const group = createGroupCommit<CommitItem>((items) => writeRows(ports, items), MAX_BATCH)
 
   const store = async (upload: Upload, fingerprint: string, signal: AbortSignal): Promise<Committed> => {
     const { staged, ownerId, idempotencyKey } = upload
     await using lease = await locker.acquire(`digest:${staged.digest}`, signal)
     const removal = await seeRemoval(metadata.read, staged.digest)
     const known = await findOriginal(metadata.read, staged.digest)
-    const original = known ?? (await probe(ports.prober, staged, signal))
+    const original = known ?? (await probe(ports, staged, signal))
     validateFacts(original.facts, ports.policy)
     // A known hash has its bytes, unless the disk lost them: then this upload is the cure.
+    const faulty = known !== undefined && known.condition?.fault !== null
+    // A store that only adds would keep the wrong bytes.
+    if (faulty) await ports.originals.remove(staged.digest)
     if (!known || (await ports.originals.size(staged.digest)) !== staged.bytes) await staged.publish()
     const asset = newAsset(upload, original, ports.defaultVisibility)
     const deduplicated = known !== undefined
     const idempotency = idempotencyKey && { ownerId, key: idempotencyKey, fingerprint, assetId: asset.id, deduplicated }
     assertHeld(lease)
-    await group.commit({ asset, original, idempotency: idempotency || undefined, removal }).catch(toldToRetry)
+    await group
+      .commit({ asset, original, idempotency: idempotency || undefined, removal, cured: faulty })
+      .catch(toldToRetry)
     await ports.notices.publish(staged.digest, 'added')
     return { asset, deduplicated, created: true }
   }
@@ -95,10 +107,15 @@ export const createCommit = (
   return { commit, stats: group.stats }
 }
 
-const probe = async (prober: Prober, staged: Staged, signal: AbortSignal): Promise<OriginalRecord> => ({
+const probe = async (
+  { prober, newScan }: Pick<CommitPorts, 'prober' | 'newScan'>,
+  staged: Staged,
+  signal: AbortSignal,
+): Promise<OriginalRecord> => ({
   ...(await prober.probe(staged.path, signal, staged.ends)),
   digest: staged.digest,
   bytes: staged.bytes,
+  condition: { scan: newScan, fault: null },
 })
 
 const newAsset = (
@@ -123,6 +140,8 @@ const newAsset = (
     digest: staged.digest,
     bytes: staged.bytes,
     facts: original.facts,
+    // A fault that was there has just been cured.
+    condition: { scan: original.condition?.scan ?? 'none', fault: null },
     createdAt: now,
     updatedAt: now,
     deletedAt: null,
@@ -136,7 +155,10 @@ const toldToRetry = (error: unknown): never => {
   throw error
 }
 
-const writeRows = (metadata: Metadata, items: readonly CommitItem[]): Promise<void> =>
+const writeRows = (
+  { metadata, outbox }: Pick<CommitPorts, 'metadata' | 'outbox'>,
+  items: readonly CommitItem[],
+): Promise<void> =>
   metadata.transaction(async (transaction) => {
     await refuseIfRemoved(
       transaction,
@@ -152,6 +174,11 @@ const writeRows = (metadata: Metadata, items: readonly CommitItem[]): Promise<vo
       transaction,
       items.flatMap(({ idempotency }) => idempotency ?? []),
       new Date(),
+    )
+    for (const { asset, cured } of items) if (cured) await setFault(transaction, asset.digest, null)
+    await outbox.append(
+      transaction,
+      items.map(({ asset }) => ({ kind: 'added', digest: asset.digest })),
     )
   })
 

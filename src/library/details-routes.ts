@@ -1,5 +1,7 @@
 /** `GET …/{id}`, `GET …/{id}/metadata`, `PATCH …/{id}`: one asset and what is said about it. */
 import { createRoute, z } from '@hono/zod-openapi'
+import type { Asset } from '../core/asset.ts'
+import type { AssetEventKind } from '../core/asset-event.ts'
 import { parseAssetId } from '../core/ids.ts'
 import { applyPatch, DetailsPatch } from '../http/asset-details.ts'
 import { AssetSchema } from '../http/asset-document.ts'
@@ -85,7 +87,7 @@ const patchRoute = createRoute({
 })
 
 export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
-  const { metadata, guards, describe, urls, notices } = deps
+  const { metadata, guards, describe, urls, notices, outbox } = deps
 
   routes.openapi({ ...getRoute, middleware: guards.caller }, async (c) => {
     const id = parseAssetId(c.req.valid('param').id)
@@ -132,6 +134,7 @@ export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
       const now = new Date()
       const details = applyPatch(asset, patch)
       await updateDetails(transaction, asset, details, now)
+      await outbox.append(transaction, [{ kind: eventOf(asset, details), digest: asset.digest }])
       return { ...asset, ...details, updatedAt: now }
     })
     const { tiers } = await notices.publish(changed.digest)
@@ -140,3 +143,6 @@ export const mountDetails = (routes: Router, deps: LibraryDeps): void => {
     return c.json({ ...describe(changed, c.get('publicUrl')), ...told }, 200)
   })
 }
+
+const eventOf = (before: Pick<Asset, 'visibility'>, after: Pick<Asset, 'visibility'>): AssetEventKind =>
+  before.visibility === after.visibility ? 'updated' : after.visibility === 'private' ? 'hidden' : 'shown'

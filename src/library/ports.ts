@@ -4,11 +4,13 @@ import type { AssetUrls, DescribeAsset } from '../http/asset-document.ts'
 import type { Guards } from '../http/principal.ts'
 import type { Quota } from '../http/quota.ts'
 import type { Metadata } from '../metadata/database.ts'
+import type { Outbox } from '../metadata/outbox.ts'
 import type { Challenges } from './challenge.ts'
 
 export interface LibraryDeps {
   readonly metadata: Metadata
   readonly notices: ChangeNotices
+  readonly outbox: Outbox
   readonly guards: Guards
   readonly quota: Quota
   readonly challenges: Challenges

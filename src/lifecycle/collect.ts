@@ -1,4 +1,4 @@
-/** The collector: under a lease, from time to time, purges what is past its grace and bytes that no row knows. */
+/** The collector: under a lease, from time to time, purges what is past its grace, bytes that no row knows, and what is past its quarantine. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { OriginalLister } from '../blobs/store.ts'
 import type { Locker } from '../coordination/coordination.ts'
@@ -9,6 +9,7 @@ import type { Metadata } from '../metadata/database.ts'
 import { dropExpiredIdempotency } from '../metadata/idempotency.ts'
 import { dropExpiredOnce } from '../metadata/once.ts'
 import { withoutRow } from '../metadata/originals.ts'
+import { pageQuarantine } from '../metadata/quarantine.ts'
 import { dropOldRemovals, findUnfinishedRemovals } from '../metadata/removals.ts'
 import type { Purging } from './purge.ts'
 
@@ -28,6 +29,8 @@ export interface CollectorOptions {
   readonly graceMs: number
   /** How long changes are kept for devices that sync. Default 90 days. */
   readonly changesMs?: number
+  /** How long bytes that nothing refers to are kept all the same; 0: not at all. */
+  readonly quarantineMs: number
   /** Between two sweeps for what is past its grace. */
   readonly sweepIntervalMs: number
   /** Between two walks over all originals for bytes without a row; the first is at start. */
@@ -38,6 +41,7 @@ export interface CollectorStats {
   sweeps: number
   scans: number
   purged: number
+  setAside: number
   originalsRemoved: number
   orphansRemoved: number
   idempotencyDropped: number
@@ -50,7 +54,7 @@ export interface Collector extends AsyncDisposable {
   readonly stats: Readonly<CollectorStats>
   /** Purges all that is past its grace, and finishes removals that a process left in the middle, now. */
   sweep(signal: AbortSignal): Promise<void>
-  /** Removes all bytes without a row that are older than the grace, now. */
+  /** Puts all bytes without a row that are older than the grace into quarantine, or removes them where there is none, now. */
   scan(signal: AbortSignal): Promise<void>
   /** Sweeps and scans on schedule, from now until disposed. */
   start(): void
@@ -61,6 +65,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     sweeps: 0,
     scans: 0,
     purged: 0,
+    setAside: 0,
     originalsRemoved: 0,
     orphansRemoved: 0,
     idempotencyDropped: 0,
@@ -74,7 +79,8 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
 
   const sweep = async (signal: AbortSignal): Promise<void> => {
     await using _lease = await ports.locker.acquire('collect:sweep', signal)
-    await sweepPastGrace(ports, options.graceMs, stats, signal)
+    await sweepPastGrace(ports, options, stats, signal)
+    await discardPastQuarantine(ports, options, stats, signal)
     await finishRemovals(ports, stats, signal)
     const dropped = await ports.metadata.transaction((transaction) => dropExpiredIdempotency(transaction, new Date()))
     stats.idempotencyDropped += dropped
@@ -85,7 +91,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
   }
   const scan = async (signal: AbortSignal): Promise<void> => {
     await using _lease = await ports.locker.acquire('collect:scan', signal)
-    await scanOrphans(ports, options.graceMs, stats, signal)
+    await scanOrphans(ports, options, stats, signal)
     stats.scans += 1
   }
   const repeat = async (work: (signal: AbortSignal) => Promise<void>, intervalMs: number): Promise<void> => {
@@ -115,7 +121,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
 
 const sweepPastGrace = async (
   { metadata, purging }: CollectorPorts,
-  graceMs: number,
+  { graceMs, quarantineMs }: CollectorOptions,
   stats: CollectorStats,
   signal: AbortSignal,
 ): Promise<void> => {
@@ -124,11 +130,31 @@ const sweepPastGrace = async (
     const due = await findPastGrace(metadata.search, deletedBefore, BATCH)
     for (const asset of due) {
       signal.throwIfAborted()
-      const outcome = await purging.purge(asset, deletedBefore, signal)
+      const bytes = quarantineMs > 0 ? 'to quarantine' : 'removed'
+      const outcome = await purging.purge(asset, { deletedBefore, bytes }, signal)
       if (outcome !== 'kept') stats.purged += 1
-      if (outcome === 'last') stats.originalsRemoved += 1
+      if (outcome === 'last') stats[quarantineMs > 0 ? 'setAside' : 'originalsRemoved'] += 1
     }
     if (due.length < BATCH) return
+  }
+}
+
+const discardPastQuarantine = async (
+  { metadata, purging }: CollectorPorts,
+  { quarantineMs }: CollectorOptions,
+  stats: CollectorStats,
+  signal: AbortSignal,
+): Promise<void> => {
+  const before = new Date(Date.now() - quarantineMs)
+  for (let after = { at: 0, digest: '' }; ; ) {
+    const due = await pageQuarantine(metadata.search, { before, after, limit: BATCH })
+    for (const { digest } of due) {
+      signal.throwIfAborted()
+      if (await purging.discard(digest, before, signal)) stats.originalsRemoved += 1
+    }
+    const last = due.at(-1)
+    if (!last || due.length < BATCH) return
+    after = { at: last.at.getTime(), digest: last.digest }
   }
 }
 
@@ -145,7 +171,7 @@ const finishRemovals = async (
 
 const scanOrphans = async (
   { metadata, originals, purging }: CollectorPorts,
-  graceMs: number,
+  { graceMs, quarantineMs }: CollectorOptions,
   stats: CollectorStats,
   signal: AbortSignal,
 ): Promise<void> => {
@@ -153,7 +179,8 @@ const scanOrphans = async (
   let batch: Digest[] = []
   const judge = async () => {
     for (const digest of await withoutRow(metadata.search, batch)) {
-      if (await purging.removeOrphan(digest, signal)) stats.orphansRemoved += 1
+      if (quarantineMs > 0) stats.setAside += (await purging.setAside(digest, signal)) ? 1 : 0
+      else if (await purging.removeOrphan(digest, signal)) stats.orphansRemoved += 1
     }
     batch = []
   }

@@ -8,10 +8,12 @@ import { ownAsset } from '../http/own-asset.ts'
 import type { Principal } from '../http/principal.ts'
 import { findAsset, setDeletedAt } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
+import type { Outbox } from '../metadata/outbox.ts'
 
 export interface DeletePorts {
   readonly metadata: Metadata
   readonly notices: ChangeNotices
+  readonly outbox: Outbox
   /** How long a deleted asset can be restored. */
   readonly graceMs: number
 }
@@ -23,12 +25,15 @@ export interface Deleting {
   restore(id: AssetId, principal: Principal): Promise<Asset>
 }
 
-export const createDeleting = ({ metadata, notices, graceMs }: DeletePorts): Deleting => ({
+export const createDeleting = ({ metadata, notices, outbox, graceMs }: DeletePorts): Deleting => ({
   remove: async (id, principal) => {
     const digest = await metadata.transaction(async (transaction) => {
       const asset = ownAsset(await findAsset(transaction, id), id, principal)
       const now = new Date()
-      if (!asset.deletedAt) await setDeletedAt(transaction, asset, now, now)
+      if (!asset.deletedAt) {
+        await setDeletedAt(transaction, asset, now, now)
+        await outbox.append(transaction, [{ kind: 'hidden', digest: asset.digest }])
+      }
       return asset.digest
     })
     // Also on a repeat: the first call may have died between its commit and its notice.
@@ -43,6 +48,7 @@ export const createDeleting = ({ metadata, notices, graceMs }: DeletePorts): Del
       if (asset.deletedAt.getTime() + graceMs <= now.getTime())
         throw new AppError('gone', `the asset ${id} was deleted at ${asset.deletedAt.toISOString()}, too long ago`)
       await setDeletedAt(transaction, asset, null, now)
+      await outbox.append(transaction, [{ kind: 'shown', digest: asset.digest }])
       return { ...asset, deletedAt: null, updatedAt: now }
     })
     await notices.publish(restored.digest)

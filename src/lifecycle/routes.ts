@@ -50,7 +50,7 @@ const cleanupRoute = createRoute({
   tags: ['operations'],
   summary: 'Delete an asset for good',
   description:
-    'Only a deleted asset, and before its grace has passed only with `force`. With the last reference the bytes go.',
+    'Only a deleted asset, and before its grace has passed only with `force`. With the last reference the bytes go at once, without quarantine.',
   security: [{ bearer: [] }],
   request: { params: AssetIdParam, query: z.object({ force: z.enum(['true', 'false']).default('false') }) },
   responses: {
@@ -71,14 +71,20 @@ const collectRoute = createRoute({
   path: '/',
   tags: ['operations'],
   summary: 'Collect now',
-  description: 'What the schedule does, at once: purges what is past its grace, and removes bytes that no row knows.',
+  description:
+    'What the schedule does, at once: purges what is past its grace, sets aside bytes that no row knows, and removes what is past its quarantine.',
   security: [{ bearer: [] }],
   responses: {
     200: {
       description: 'done; what went',
       content: {
         'application/json': {
-          schema: z.object({ purged: z.int(), originals_removed: z.int(), orphans_removed: z.int() }),
+          schema: z.object({
+            purged: z.int(),
+            set_aside: z.int(),
+            originals_removed: z.int(),
+            orphans_removed: z.int(),
+          }),
         },
       },
     },
@@ -126,7 +132,7 @@ export const createCleanupRoutes = ({ guards, metadata, purging, graceMs }: Clea
     const deletedBefore = new Date(forced ? Date.now() : Date.now() - graceMs)
     if (asset.deletedAt > deletedBefore)
       throw new AppError('conflict', `the asset ${id} can still be restored: wait, or use force=true`)
-    const outcome = await purging.purge(asset, deletedBefore, c.req.raw.signal)
+    const outcome = await purging.purge(asset, { deletedBefore, bytes: 'removed' }, c.req.raw.signal)
     if (outcome === 'kept') throw new AppError('conflict', `the asset ${id} was restored or removed meanwhile`)
     return c.json({ id, hash: asset.digest, original_removed: outcome === 'last' }, 200)
   })
@@ -144,6 +150,7 @@ export const createCollectRoutes = (guards: Guards, { sweep, scan, stats }: Coll
     return c.json(
       {
         purged: stats.purged - before.purged,
+        set_aside: stats.setAside - before.setAside,
         originals_removed: stats.originalsRemoved - before.originalsRemoved,
         orphans_removed: stats.orphansRemoved - before.orphansRemoved,
       },

@@ -3,7 +3,7 @@ import type { Asset, AssetDetails } from '../core/asset.ts'
 import type { AssetId, Digest } from '../core/ids.ts'
 import type { Queries } from './database.ts'
 import { prepareInsert } from './prepared.ts'
-import { detailColumns, FACT_COLUMNS, toAsset } from './rows.ts'
+import { CONDITION_COLUMNS, detailColumns, FACT_COLUMNS, toAsset } from './rows.ts'
 
 export type ChangeKind = 'added' | 'updated' | 'deleted'
 
@@ -35,13 +35,13 @@ export const findAsset = async (queries: Queries, id: AssetId): Promise<Asset | 
   return row && toAsset(row)
 }
 
-/** Assets with the facts of their originals; the base of every query that answers assets. */
+/** Assets with the facts and the condition of their originals; the base of every query that answers assets. */
 export const joined = (queries: Queries) =>
   queries
     .selectFrom('assets')
     .innerJoin('originals', 'originals.digest', 'assets.digest')
     .selectAll('assets')
-    .select(FACT_COLUMNS)
+    .select([...FACT_COLUMNS, ...CONDITION_COLUMNS])
 
 /** Writes new details. The caller has read the asset in the same transaction. */
 export const updateDetails = async (

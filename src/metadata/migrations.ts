@@ -105,6 +105,25 @@ const STEPS: readonly ((words: Words) => string)[] = [
     session ${text} not null, first_byte ${integer} not null, bytes ${integer} not null, digest ${text} not null, primary key (session, first_byte)
   ) ${keyed};
   `,
+  // What is done after the answer (outbox.ts), and how bytes end (quarantine.ts, condition.ts, progress.ts).
+  ({ text, integer, sequence, keyed, plain }) => `
+  create table outbox (
+    id ${sequence}, kind ${text} not null, digest ${text} not null, parked ${integer} not null, attempts ${integer} not null,
+    due_at ${integer} not null, claim ${text}, error ${text}, created_at ${integer} not null
+  ) ${plain};
+  create index outbox_by_due on outbox (kind, parked, due_at);
+
+  create table quarantine (
+    digest ${text} primary key, reason ${text} not null, record ${text}, at ${integer} not null
+  ) ${keyed};
+  create index quarantine_by_age on quarantine (at, digest);
+
+  create table progress (name ${text} primary key, position ${text} not null, report ${text} not null, at ${integer} not null) ${keyed};
+
+  alter table originals add column scan ${text} not null default 'none';
+  alter table originals add column fault ${text};
+  create index originals_with_fault on originals (digest) where fault is not null;
+  `,
 ]
 
 /** The steps that a database at `version` still needs, each with the version it leads to. @throws Error when it is of a newer Oriel. */

@@ -1,10 +1,10 @@
 /** Rows of originals: the facts of every hash whose bytes are in the store. */
-import type { Location } from '../core/asset.ts'
+import type { Location, OriginalCondition } from '../core/asset.ts'
 import type { Digest } from '../core/ids.ts'
 import type { ImageFacts } from '../core/image.ts'
 import type { Queries } from './database.ts'
 import { prepareInsert, prepareQuery } from './prepared.ts'
-import { FACT_COLUMNS, toFacts, toLocation } from './rows.ts'
+import { CONDITION_COLUMNS, FACT_COLUMNS, toCondition, toFacts, toLocation } from './rows.ts'
 
 export interface OriginalRecord {
   readonly digest: Digest
@@ -14,12 +14,14 @@ export interface OriginalRecord {
   readonly takenAt: string | null
   readonly location: Location | null
   readonly camera: string | null
+  /** Of a row that is there. Of one to be inserted: what is known of its bytes, by default that nobody asked for a scan. */
+  readonly condition?: OriginalCondition
 }
 
 const selectOriginal = prepareQuery((queries, { digest }: { readonly digest: Digest }) =>
   queries
     .selectFrom('originals')
-    .select([...FACT_COLUMNS, 'bytes', 'taken_at', 'latitude', 'longitude', 'camera'])
+    .select([...FACT_COLUMNS, ...CONDITION_COLUMNS, 'bytes', 'taken_at', 'latitude', 'longitude', 'camera'])
     .where('digest', '=', digest),
 )
 
@@ -34,11 +36,12 @@ export const findOriginal = async (queries: Queries, digest: Digest): Promise<Or
       takenAt: row.taken_at,
       location: toLocation(row),
       camera: row.camera,
+      condition: toCondition(row),
     }
   )
 }
 
-const rowOf = ({ digest, bytes, facts, takenAt, location, camera }: OriginalRecord, createdAt: number) => ({
+const rowOf = ({ digest, bytes, facts, takenAt, location, camera, condition }: OriginalRecord, createdAt: number) => ({
   digest,
   bytes,
   format: facts.format,
@@ -55,6 +58,7 @@ const rowOf = ({ digest, bytes, facts, takenAt, location, camera }: OriginalReco
   longitude: location?.longitude ?? null,
   camera,
   created_at: createdAt,
+  scan: condition?.scan ?? 'none',
 })
 
 const insertNew = prepareInsert((queries, rows: readonly ReturnType<typeof rowOf>[]) =>

@@ -1,6 +1,14 @@
 /** Rows → words of the domain. The database holds only what our own code wrote, so these are the one place of trust in it. */
 import type { Selectable } from 'kysely'
-import type { Asset, AssetDetails, Location, Visibility } from '../core/asset.ts'
+import type {
+  Asset,
+  AssetDetails,
+  Location,
+  OriginalCondition,
+  OriginalFault,
+  ScanState,
+  Visibility,
+} from '../core/asset.ts'
 import type { AssetId, Digest, OwnerId } from '../core/ids.ts'
 import type { ImageFacts, OriginalFormat } from '../core/image.ts'
 import type { AssetsTable, OriginalsTable } from './schema.ts'
@@ -40,8 +48,19 @@ export const toLocation = (row: { readonly latitude: number | null; readonly lon
     ? null
     : ({ latitude: row.latitude, longitude: row.longitude } satisfies Location)
 
-/** A row of `assets` joined with the facts of its original. */
-export const toAsset = (row: Selectable<AssetsTable> & FactsRow): Asset => ({
+/** The columns of `originals` that make up OriginalCondition. */
+export const CONDITION_COLUMNS = ['originals.scan', 'originals.fault'] as const
+
+type ConditionRow = Pick<Selectable<OriginalsTable>, 'scan' | 'fault'>
+
+export const toCondition = (row: ConditionRow): OriginalCondition => ({
+  scan: row.scan as ScanState,
+  fault: row.fault as OriginalFault | null,
+})
+
+/** A row of `assets` joined with the facts and the condition of its original. */
+export const toAsset = (row: Selectable<AssetsTable> & FactsRow & ConditionRow): Asset => ({
+  condition: toCondition(row),
   id: row.id as AssetId,
   ownerId: row.owner as OwnerId,
   digest: row.digest as Digest,

@@ -24,6 +24,10 @@ export interface OriginalsTable {
   readonly longitude: number | null
   readonly camera: string | null
   readonly created_at: Instant
+  /** What a scanner said of the bytes: see `core/asset.ts`. */
+  readonly scan: Generated<string>
+  /** What is wrong with the stored bytes, or null. */
+  readonly fault: string | null
 }
 
 /**
@@ -135,7 +139,41 @@ export interface UploadPiecesTable {
   readonly digest: string
 }
 
+/** See outbox.ts. */
+export interface OutboxTable {
+  readonly id: Generated<number>
+  readonly kind: string
+  readonly digest: string
+  readonly parked: Flag
+  readonly attempts: number
+  readonly due_at: Instant
+  readonly claim: string | null
+  readonly error: string | null
+  readonly created_at: Instant
+}
+
+/** See quarantine.ts. */
+export interface QuarantineTable {
+  readonly digest: string
+  readonly reason: string
+  /** JSON of what is needed to make the rows again; null where there were none. */
+  readonly record: string | null
+  readonly at: Instant
+}
+
+/** Where a walk that outlives a process stands: see progress.ts. */
+export interface ProgressTable {
+  readonly name: string
+  readonly position: string
+  /** JSON. */
+  readonly report: string
+  readonly at: Instant
+}
+
 export interface Schema {
+  readonly outbox: OutboxTable
+  readonly quarantine: QuarantineTable
+  readonly progress: ProgressTable
   readonly upload_sessions: UploadSessionsTable
   readonly upload_pieces: UploadPiecesTable
   readonly originals: OriginalsTable

@@ -4,7 +4,7 @@ import type { DeliverySubject } from '../core/asset.ts'
 import type { AssetId, Digest, OwnerId } from '../core/ids.ts'
 import type { Queries } from './database.ts'
 import { prepareQuery } from './prepared.ts'
-import { FACT_COLUMNS, toFacts } from './rows.ts'
+import { CONDITION_COLUMNS, FACT_COLUMNS, toCondition, toFacts } from './rows.ts'
 
 /** Scalar subqueries with a limit of one instead of an aggregate: a hash that a million assets share costs no more than one. */
 const selectSubject = prepareQuery((queries, { digest }: { readonly digest: Digest }) => {
@@ -13,7 +13,7 @@ const selectSubject = prepareQuery((queries, { digest }: { readonly digest: Dige
       and deleted_at is ${live ? sql`null` : sql`not null`} order by deleted_at, created_at limit 1)`
   return queries
     .selectFrom('originals')
-    .select([...FACT_COLUMNS, 'originals.bytes'])
+    .select([...FACT_COLUMNS, ...CONDITION_COLUMNS, 'originals.bytes'])
     .select([
       owner('public', true).as('public_owner'),
       owner('private', true).as('private_owner'),
@@ -23,12 +23,21 @@ const selectSubject = prepareQuery((queries, { digest }: { readonly digest: Dige
     .where('originals.digest', '=', digest)
 })
 
-/** Access and facts of a hash; undefined when no asset, live or in grace, has it. */
-export const findDeliverySubject = async (queries: Queries, digest: Digest): Promise<DeliverySubject | undefined> => {
+/**
+ * Access and facts of a hash; undefined when no asset, live or in grace, has it, or when its bytes may not be shown: found infected, or,
+ * with `hold`, waiting for a scan.
+ */
+export const findDeliverySubject = async (
+  queries: Queries,
+  digest: Digest,
+  hold = false,
+): Promise<DeliverySubject | undefined> => {
   const [row] = await selectSubject(queries, { digest })
   const ownerId =
     row && (row.public_owner ?? row.private_owner ?? row.deleted_public_owner ?? row.deleted_private_owner)
   if (!row || !ownerId) return undefined
+  const { scan, fault } = toCondition(row)
+  if (scan === 'infected' || (hold && scan === 'pending')) return undefined
   return {
     digest,
     access: row.public_owner !== null ? 'public' : row.private_owner !== null ? 'private' : 'deleted',
@@ -36,6 +45,7 @@ export const findDeliverySubject = async (queries: Queries, digest: Digest): Pro
     ownerId: ownerId as OwnerId,
     bytes: row.bytes,
     facts: toFacts(row),
+    fault,
   }
 }
 

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { duration, oneOf, wholeNumber } from '../../src/cli/arguments.ts'
 import { parseRetryAfter } from '../../src/cli/client.ts'
+import { isSound } from '../../src/cli/maintenance.ts'
 import {
   CHUNKS_ABOVE_BYTES,
   type Details,
@@ -173,5 +174,13 @@ describe('reports', () => {
     expect(judgeKnown({ exists: true, owned: false, size_matches: true })).toBe('foreign')
     expect(judgeKnown({ exists: false, owned: false })).toBe('absent')
     expect(judgeKnown({ exists: true, owned: true, size_matches: false })).toBe('absent')
+  })
+
+  it('are sound only where all that differed was repaired', () => {
+    const report = { state: 'done', found: { orphan: 2, missing: 1, sound: 5 }, repaired: 3 }
+    expect(isSound(report)).toBe(true)
+    expect(isSound({ ...report, repaired: 2 })).toBe(false)
+    expect(isSound({ ...report, state: 'failed' })).toBe(false)
+    expect(isSound({})).toBe(false)
   })
 })

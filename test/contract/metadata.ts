@@ -171,8 +171,9 @@ export const metadataContract = (name: string, open: () => Promise<MetadataRig>)
         takenAt: '2026-01-02T03:04:05.000Z',
       })
       await rig.one.transaction((t) => store(t, stored))
-      expect(await findAsset(rig.two.read, stored.id)).toEqual(stored)
-      expect(await findOriginal(rig.two.read, stored.digest)).toEqual(original(stored.digest))
+      const condition = { scan: 'none', fault: null }
+      expect(await findAsset(rig.two.read, stored.id)).toEqual({ ...stored, condition })
+      expect(await findOriginal(rig.two.read, stored.digest)).toEqual({ ...original(stored.digest), condition })
       expect(await findAsset(rig.one.read, newAssetId())).toBeUndefined()
       const changes = await rig.one.read.selectFrom('changes').selectAll().execute()
       expect(changes).toMatchObject([{ seq: 1, owner: alice, asset_id: stored.id, kind: 'added' }])

@@ -73,6 +73,17 @@ export const originalStoreContract = (name: string, open: OpenOriginals) =>
       expect((await buffer(await opened.store.read(digestOf(bytes), undefined, never))).equals(bytes)).toBe(true)
     })
 
+    it('lists in the order of the digests', async () => {
+      await using opened = await open()
+      const digests = Array.from({ length: 20 }, (_, i) => sample(i + 1))
+      for (const bytes of digests) {
+        await using staged = await opened.store.stage(inChunks(bytes), 100, never)
+        await staged.publish()
+      }
+      const listed = (await collect(opened.store.list())).map(({ digest }) => digest)
+      expect(listed).toEqual(digests.map(digestOf).sort())
+    })
+
     it('refuses one byte more than is allowed', async () => {
       await using opened = await open()
       const refused = opened.store.stage(inChunks(sample(1001)), 1000, never)

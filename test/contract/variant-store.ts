@@ -1,7 +1,7 @@
 /** What every VariantStore must do, whatever it is made of. */
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import type { VariantStore } from '../../src/blobs/store.ts'
+import type { VariantLister, VariantStore } from '../../src/blobs/store.ts'
 import { parseDigest, type VariantKey, variantKey } from '../../src/core/ids.ts'
 import type { Variant } from '../../src/core/variant.ts'
 
@@ -14,7 +14,7 @@ export const sampleVariant = (size: number, fill = 1, generation = 0): Variant =
 export const sampleKey = (hash: string, name = '320x.webp'): VariantKey =>
   variantKey(parseDigest(hash.repeat(64)), name)
 
-export type OpenVariants = () => Promise<{ readonly store: VariantStore } & AsyncDisposable>
+export type OpenVariants = () => Promise<{ readonly store: VariantStore & Partial<VariantLister> } & AsyncDisposable>
 
 export const variantStoreContract = (name: string, open: OpenVariants) =>
   describe(`VariantStore contract: ${name}`, () => {
@@ -53,6 +53,11 @@ export const variantStoreContract = (name: string, open: OpenVariants) =>
       const { store } = opened
       for (const name of ['1', '2', '3']) await store.put(sampleKey('a', name), sampleVariant(10))
       await store.put(sampleKey('b'), sampleVariant(10))
+      if (store.digests) {
+        const digests = new Set<string>()
+        for await (const digest of store.digests()) digests.add(digest)
+        expect([...digests].sort()).toEqual(['a'.repeat(64), 'b'.repeat(64)])
+      }
       expect(await store.removeOf(parseDigest('a'.repeat(64)))).toBe(3)
       expect(await store.removeOf(parseDigest('a'.repeat(64)))).toBe(0)
       expect(await store.find(sampleKey('a', '1'))).toBeUndefined()

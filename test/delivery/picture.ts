@@ -24,6 +24,7 @@ export const subjectOf = (access: DeliverySubject['access'], wasPublic = false):
     colourSpace: 'srgb',
     hasProfile: false,
   },
+  fault: null,
 })
 
 export const variantOf = (text: string): Variant => {

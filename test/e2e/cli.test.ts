@@ -253,7 +253,7 @@ describe('what scripts rely on', () => {
   })
 
   it('tells the options of each command', async () => {
-    for (const command of ['upload', 'verify', 'keys', 'sign', 'gc']) {
+    for (const command of ['upload', 'verify', 'keys', 'sign', 'gc', 'reconcile']) {
       const { code, out } = await run([command, '--help'])
       expect([code, out]).toEqual([0, expect.stringContaining(`Usage: oriel ${command} `)])
     }
@@ -282,7 +282,10 @@ describe('an administrator', () => {
     const [uploaded] = parseLines((await run(['upload', gone, '--json'], mine)).out)
     await server.api(`/assets/${String(uploaded?.id)}`, { method: 'DELETE' })
     const { code, out } = await run(['gc', '--json'], mine)
-    expect([code, parseLines(out)]).toEqual([0, [{ purged: 1, originals_removed: 1, orphans_removed: 0 }]])
+    expect([code, parseLines(out)]).toEqual([
+      0,
+      [{ purged: 1, set_aside: 1, originals_removed: 0, orphans_removed: 0 }],
+    ])
     expect((await run(['verify', gone], mine)).code).toBe(1)
   })
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Metadata } from '../../src/metadata/database.ts'
 import { openPostgresMetadata } from '../../src/metadata/postgres.ts'
 import { asset, digestOf, metadataContract, store } from '../contract/metadata.ts'
+import { outboxContract } from '../contract/outbox.ts'
 import { uploadRowsContract } from '../contract/upload-rows.ts'
 import { ask, describePostgres, type PostgresCluster, startPostgres } from '../engines/postgres.ts'
 
@@ -28,6 +29,7 @@ describePostgres('metadata in PostgreSQL', () => {
   }
   metadataContract('PostgreSQL, two processes', openRig)
   uploadRowsContract('PostgreSQL, two processes', openRig)
+  outboxContract('PostgreSQL, two processes', openRig)
 
   it('migrates once, however many start at the same time, and refuses a newer schema', async () => {
     const url = await cluster.createDatabase()

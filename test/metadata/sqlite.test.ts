@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { hashKey } from '../../src/http/principal.ts'
 import { openSqliteMetadata } from '../../src/metadata/sqlite.ts'
 import { metadataContract } from '../contract/metadata.ts'
+import { outboxContract } from '../contract/outbox.ts'
 import { uploadRowsContract } from '../contract/upload-rows.ts'
 import { temporaryFolder } from '../fixtures/write-path.ts'
 
@@ -30,6 +31,7 @@ const openRig = async () => {
 }
 metadataContract('SQLite', openRig)
 uploadRowsContract('SQLite', openRig)
+outboxContract('SQLite', openRig)
 
 describe('metadata in SQLite', () => {
   it('keeps rows over a restart, writes through a log that is synced, and refuses a newer schema', async () => {

@@ -1,0 +1,71 @@
+/** Work after the answer, by a real process: scans that hold, renders ahead, and its own numbers. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, it } from 'vitest'
+import { EICAR, startClamd } from '../engines/clamd.ts'
+import { picture } from '../fixtures/write-path.ts'
+import { startOrigin } from './origin.ts'
+
+const until = async (done: () => Promise<boolean>): Promise<void> => {
+  for (let tries = 0; tries < 400; tries++) {
+    if (await done()) return
+    await sleep(25)
+  }
+  throw new Error('it never came')
+}
+
+it('holds an upload until it is clean, renders it ahead, and never serves what is infected', async () => {
+  await using clamd = await startClamd()
+  await using origin = await startOrigin({
+    env: {
+      ORIEL_CLAMD: `tcp://127.0.0.1:${clamd.port}`,
+      ORIEL_SCAN: 'hold',
+      ORIEL_PREWARM: '32x.webp,@thumb.jpg',
+      ORIEL_ANALYTICS: 'off',
+    },
+  })
+  clamd.mood = 'hangs'
+  const held = await origin.upload(await picture(1))
+  const show = async (hash: string) => (await fetch(`${origin.url}/i/${hash}/original`)).status
+  expect(await show(held.hash)).toBe(404)
+  const jobs = async (query = '') =>
+    ((await (await origin.api(`/internal/jobs${query}`)).json()) as { jobs: { id: number; kind: string }[] }).jobs
+  await until(async () => (await jobs('?state=running')).length === 1)
+  expect(await jobs()).toMatchObject([{ kind: 'scan', state: 'running', hash: held.hash }])
+
+  // The process is killed in the middle of a scan, and another takes the job when the claim has run out, or at once when told.
+  await origin.stop('SIGKILL')
+  clamd.mood = 'scans'
+  await using again = await startOrigin({
+    data: origin.data,
+    env: {
+      ORIEL_CLAMD: `tcp://127.0.0.1:${clamd.port}`,
+      ORIEL_SCAN: 'hold',
+      ORIEL_PREWARM: '32x.webp,@thumb.jpg',
+      ORIEL_ANALYTICS: 'off',
+    },
+  })
+  const [left] = ((await (await again.api('/internal/jobs')).json()) as { jobs: { id: number }[] }).jobs
+  expect((await again.api(`/internal/jobs/${left?.id}/retry`, { method: 'POST' })).status).toBe(204)
+  const status = async (hash: string) => (await fetch(`${again.url}/i/${hash}/original`)).status
+  await until(async () => (await status(held.hash)) === 200)
+  const variants = () => readdir(join(again.data, 'variants', held.hash.slice(0, 2)))
+  await until(async () => (await variants()).length === 2)
+
+  const bad = await again.upload(Buffer.concat([await picture(2), Buffer.from(EICAR)]))
+  const asset = async () => (await (await again.api(`/assets/${bad.id}`)).json()) as { scan: { state: string } }
+  await until(async () => (await asset()).scan.state === 'infected')
+  expect(await status(bad.hash)).toBe(404)
+  const metrics = await (await fetch(`${again.url}/metrics`)).text()
+  expect(metrics).toMatch(/^oriel_jobs_scan_done_total 2$/m)
+  expect(metrics).toMatch(/^oriel_jobs_prewarm_pending \d/m)
+  expect(metrics).toMatch(/^# TYPE oriel_jobs_scan_oldest_seconds gauge$/m)
+  expect(await (await again.api('/internal/reconcile?dry_run=1', { method: 'POST' })).json()).toMatchObject({
+    state: 'done',
+    stored: 2,
+    rows: 2,
+    findings: [],
+  })
+  expect(await again.stop()).toBe(0)
+}, 60_000)
