@@ -16,6 +16,7 @@ import { edge } from './parts/edge.ts'
 import { events } from './parts/events.ts'
 import { hot } from './parts/hot.ts'
 import { precheck } from './parts/precheck.ts'
+import { sessions } from './parts/sessions.ts'
 import { start } from './parts/start.ts'
 import { upload } from './parts/upload.ts'
 import { watchDisturbance } from './process-tree.ts'
@@ -31,6 +32,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   precheck,
   events,
   upload,
+  sessions,
   edge,
   start,
   distributed,

@@ -33,8 +33,8 @@ export interface ChunkPlan {
  * @param bytes 1 or more. @param wanted what the client asks for, within the bounds; larger where there would be too many.
  */
 export const planChunks = (bytes: number, wanted = CHUNK_BYTES): ChunkPlan => {
-  const least = Math.ceil(bytes / MAX_CHUNKS / MIB) * MIB
-  const chunkBytes = Math.max(wanted, least)
+  const least = Math.ceil(bytes / MAX_CHUNKS)
+  const chunkBytes = wanted >= least ? wanted : Math.ceil(least / MIB) * MIB
   return { chunkBytes, chunkCount: countChunks({ bytes, chunkBytes }) }
 }
 

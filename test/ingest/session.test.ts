@@ -84,6 +84,11 @@ describe('chunks', () => {
     expect(planChunks(bytes)).toEqual({ chunkBytes, chunkCount })
   })
 
+  it('are as small as the client asks for', () => {
+    expect(planChunks(256 * 1024, 16 * 1024)).toEqual({ chunkBytes: 16 * 1024, chunkCount: 16 })
+    expect(planChunks(50 * 1024 * MIB, 16 * 1024)).toEqual({ chunkBytes: 6 * MIB, chunkCount: 8534 })
+  })
+
   it('cover the file without gap or overlap', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 40 }), (bytes) => {
