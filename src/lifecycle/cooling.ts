@@ -32,6 +32,7 @@ export interface CoolingOptions {
   readonly unseenMs: number
   /** Smaller ones stay. */
   readonly minBytes?: number
+  readonly movesPerSecond?: number
 }
 
 export interface Cooling {
@@ -54,7 +55,7 @@ type Target = 'cold' | 'standard'
 
 export const createCooling = (ports: CoolingPorts, options: CoolingOptions): Cooling => {
   const { metadata, tiers, locker } = ports
-  const rule = { minBytes: MIN_BYTES, ...options }
+  const rule = { minBytes: MIN_BYTES, movesPerSecond: MOVES_PER_SECOND, ...options }
   const stats: CoolingStats = { looked: 0, cooled: 0, cooledBytes: 0, warmed: 0, warmedBytes: 0, faults: 0 }
 
   /** The row is read again: it may have gone, been read or been found faulty since. Readers are not held up, uploads and removals are. */
@@ -117,7 +118,7 @@ export const createCooling = (ports: CoolingPorts, options: CoolingOptions): Coo
     stats,
     run: async (signal) => {
       await using _lease = await locker.acquire('cooling', signal)
-      return walk(createPace(MOVES_PER_SECOND), signal)
+      return walk(createPace(rule.movesPerSecond), signal)
     },
   }
 }

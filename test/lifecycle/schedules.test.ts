@@ -14,6 +14,7 @@ import { ORIGINAL_FORMATS } from '../../src/core/image.ts'
 import type { Principal } from '../../src/http/principal.ts'
 import { createCommit } from '../../src/ingest/commit.ts'
 import { createCollector } from '../../src/lifecycle/collect.ts'
+import { createCooling } from '../../src/lifecycle/cooling.ts'
 import { createDeleting } from '../../src/lifecycle/delete.ts'
 import { createPurging } from '../../src/lifecycle/purge.ts'
 import { takeOut } from '../../src/lifecycle/quarantine-routes.ts'
@@ -21,7 +22,7 @@ import { createReconcile } from '../../src/lifecycle/reconcile.ts'
 import { NO_OUTBOX } from '../../src/metadata/outbox.ts'
 import { REMOVAL_LIMIT_MS } from '../../src/metadata/removals.ts'
 import { sampleVariant } from '../contract/variant-store.ts'
-import { createMemoryOriginals, createMemoryVariants } from '../fixtures/memory-blobs.ts'
+import { createMemoryOriginals, createMemoryTiers, createMemoryVariants } from '../fixtures/memory-blobs.ts'
 import { openMemoryMetadata } from '../fixtures/memory-metadata.ts'
 import {
   createRandom,
@@ -55,6 +56,9 @@ const FACTS = {
 }
 const prober = { probe: async () => ({ facts: FACTS, takenAt: null, location: null, camera: null }) }
 const policy = { formats: ORIGINAL_FORMATS, maxSide: 10, maxPixels: 100, maxPages: 1 }
+
+/** Step of a store that has copied what was removed since it read it. */
+const LATE = 'wrote what was removed'
 
 /** What a test plants, to see that it is found. */
 type Bug = 'none' | 'no locks, no marks' | 'acknowledges before it publishes' | 'bytes before rows' | 'no grace'
@@ -122,6 +126,24 @@ const openWorld = (scheduler: Scheduler, bug: Bug) => {
     },
   )
   const reconcile = createReconcile({ ...base, variantLister: memoryVariants, purging, graceMs: GRACE_MS })
+  /** The store goes on with a copy whose asker has given up or died, and may write when all others are done. */
+  const copying = async (digest: Digest, write: () => void): Promise<void> => {
+    const written = Promise.withResolvers<void>()
+    scheduler.spawn('the store', async () => {
+      const late = !store.stored.has(digest)
+      write()
+      if (late) await scheduler.gate(LATE)
+      written.resolve()
+    })
+    const givenUp = scheduler.gate('waits for the copy').then(() => Promise.reject(new Error('too slow')))
+    await Promise.race([written.promise, givenUp])
+  }
+  const tiers = gated(createMemoryTiers(store, copying), 'tiers', scheduler, ['move'])
+  const cool = (unseenMs: number) =>
+    createCooling(
+      { metadata: rows, tiers, locker, onFault: () => undefined },
+      { unseenMs, minBytes: 0, movesPerSecond: Number.POSITIVE_INFINITY },
+    ).run(never)
   /** Each upload is a process of its own. */
   const commit = () => createCommit({ ...base, prober, policy, defaultVisibility: 'public', newScan: 'none' }).commit
   return {
@@ -137,6 +159,7 @@ const openWorld = (scheduler: Scheduler, bug: Bug) => {
     deleting,
     collector,
     reconcile,
+    cool,
     commit,
     base,
   }
@@ -206,8 +229,13 @@ const recover = async (world: World): Promise<void> => {
   if (left.length > 0) throw new Error(`rows are left over: ${JSON.stringify(left)}`)
 }
 
-/** One schedule. @throws Error naming the seed, with what happened. */
-const explore = async (seed: number, rates: FaultRates, bug: Bug = 'none'): Promise<readonly string[]> => {
+/** One schedule, of `only` these deeds. @throws Error naming the seed, with what happened. */
+const explore = async (
+  seed: number,
+  rates: FaultRates,
+  bug: Bug = 'none',
+  only?: readonly string[],
+): Promise<readonly string[]> => {
   const random = createRandom(seed ^ 0x5eed)
   const pick = (below: number) => Math.floor(random() * below)
   const scheduler = createScheduler(seed, rates, bug !== 'no locks, no marks')
@@ -235,7 +263,7 @@ const explore = async (seed: number, rates: FaultRates, bug: Bug = 'none'): Prom
       touched.add(id)
       return id
     }
-    const deeds: readonly (readonly [string, () => Promise<unknown>])[] = [
+    const all: readonly (readonly [string, () => Promise<unknown>])[] = [
       ['upload', () => upload(world, pick(2), acknowledged)],
       ['upload', () => upload(world, pick(2), acknowledged)],
       ['upload', () => upload(world, pick(2), acknowledged)],
@@ -246,11 +274,14 @@ const explore = async (seed: number, rates: FaultRates, bug: Bug = 'none'): Prom
       ['sweep', () => world.collector.sweep(never)],
       ['scan', () => world.collector.scan(never)],
       ['reconcile', () => world.reconcile(false, never)],
+      ['cool', () => world.cool(-1)],
+      ['warm', () => world.cool(1e12)],
       ['take out', () => takeOut(world.base, DIGESTS[pick(2)] as Digest, never)],
       ['take out', () => takeOut(world.base, DIGESTS[pick(2)] as Digest, never)],
       ['clean up', () => cleanUp(world, chosen())],
       ['wait', async () => vi.setSystemTime(Date.now() + (pick(2) > 0 ? GRACE_MS : QUARANTINE_MS) + 1)],
     ]
+    const deeds = only ? all.filter(([name]) => only.includes(name)) : all
     const actors = 3 + pick(6)
     for (let i = 0; i < actors; i++) {
       const [name, deed] = deeds[pick(deeds.length)] as (typeof deeds)[number]
@@ -303,6 +334,16 @@ describe('uploads and ends of the same hashes, in every order and with every fai
   it(`never break CONTRACT §7.1–3, and leave nothing over: ${SCHEDULES} schedules`, async () => {
     for (let seed = 1; seed <= SCHEDULES; seed++) await explore(seed, ratesOf(seed))
   }, 600_000)
+
+  it('never where a store writes a copy after the bytes were removed: what is there again is an orphan', async () => {
+    let late = 0
+    for (let seed = 1; seed <= SCHEDULES / 4; seed++) {
+      const trace = await explore(seed, ratesOf(seed), 'none', ['cool', 'clean up', 'delete', 'upload'])
+      late += trace.includes(`the store: ${LATE}`) ? 1 : 0
+    }
+    console.log('LATE', late)
+    expect(late).toBeGreaterThan(0)
+  }, 300_000)
 
   it('are the same schedule for the same seed', async () => {
     for (const seed of [3, 7, 11, 18, 23, 29])
