@@ -2,13 +2,16 @@
 import { Readable } from 'node:stream'
 import { describe, expect, it, vi } from 'vitest'
 import type { TieredOriginals } from '../../src/blobs/store.ts'
-import { createInProcessLocker } from '../../src/coordination/in-process.ts'
+import { createInProcessLocker, createInProcessNotices } from '../../src/coordination/in-process.ts'
 import type { Digest } from '../../src/core/ids.ts'
+import { createCollector } from '../../src/lifecycle/collect.ts'
 import { createCooling } from '../../src/lifecycle/cooling.ts'
+import { createPurging } from '../../src/lifecycle/purge.ts'
 import { createUses } from '../../src/lifecycle/uses.ts'
 import { setFault } from '../../src/metadata/condition.ts'
+import { NO_OUTBOX } from '../../src/metadata/outbox.ts'
 import { asset, digestOf, store } from '../contract/metadata.ts'
-import { createMemoryOriginals, createMemoryTiers } from '../fixtures/memory-blobs.ts'
+import { createMemoryOriginals, createMemoryTiers, createMemoryVariants } from '../fixtures/memory-blobs.ts'
 import { openMemoryMetadata } from '../fixtures/memory-metadata.ts'
 
 const never = new AbortController().signal
@@ -138,6 +141,38 @@ describe('the cooling', () => {
     await expect(world.cooling.run(AbortSignal.abort(new Error('the process ends')))).rejects.toThrow(
       'the process ends',
     )
+  })
+})
+
+describe('a store that writes a copy after the original was removed', () => {
+  it('leaves an orphan, which the next scan sets aside, and no row', async () => {
+    await using metadata = openMemoryMetadata()
+    const originals = createMemoryOriginals()
+    const writes: (() => void)[] = []
+    const tiers = createMemoryTiers(originals, async (write) => {
+      writes.push(write)
+      throw new Error('no answer in time')
+    })
+    const ports = { metadata, originals, locker: createInProcessLocker(), onFault: () => undefined }
+    const digest = digestOf(1)
+    originals.stored.set(digest, { bytes: Buffer.alloc(BYTES), storedAt: new Date() })
+    await metadata.transaction((t) => store(t, asset(digest, { bytes: BYTES })))
+    metadata.rows(`update originals set bytes = ${BYTES}, created_at = 0 returning 1`)
+    expect(await createCooling({ ...ports, tiers }, { unseenMs: DAY_MS }).run(never)).toBe(0)
+    metadata.rows('delete from assets returning 1')
+    metadata.rows('delete from originals returning 1')
+    const base = { ...ports, variants: createMemoryVariants(), notices: createInProcessNotices(), outbox: NO_OUTBOX }
+    const purging = createPurging(base)
+    expect(await purging.removeOrphan(digest, never)).toBe(true)
+    for (const write of writes) write()
+    expect(originals.stored.has(digest)).toBe(true)
+    const collector = createCollector(
+      { ...ports, purging },
+      { graceMs: -1, quarantineMs: DAY_MS, sweepIntervalMs: 1e9, scanIntervalMs: 1e9 },
+    )
+    await collector.scan(never)
+    expect(collector.stats).toMatchObject({ setAside: 1 })
+    expect(metadata.rows('select digest from originals')).toEqual([])
   })
 })
 

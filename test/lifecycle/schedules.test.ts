@@ -57,9 +57,8 @@ const FACTS = {
 const prober = { probe: async () => ({ facts: FACTS, takenAt: null, location: null, camera: null }) }
 const policy = { formats: ORIGINAL_FORMATS, maxSide: 10, maxPixels: 100, maxPages: 1 }
 
-/** Step of a store that has copied what was removed since it read it. */
-const LATE = 'wrote what was removed'
-
+/** So slow is a store, and so patient who asks it, that either may come first and much may happen meanwhile. */
+const COPY_STEPS = 8
 /** What a test plants, to see that it is found. */
 type Bug = 'none' | 'no locks, no marks' | 'acknowledges before it publishes' | 'bytes before rows' | 'no grace'
 
@@ -127,15 +126,17 @@ const openWorld = (scheduler: Scheduler, bug: Bug) => {
   )
   const reconcile = createReconcile({ ...base, variantLister: memoryVariants, purging, graceMs: GRACE_MS })
   /** The store goes on with a copy whose asker has given up or died, and may write when all others are done. */
-  const copying = async (digest: Digest, write: () => void): Promise<void> => {
+  const copying = async (write: () => void): Promise<void> => {
     const written = Promise.withResolvers<void>()
+    const gates = async (label: string) => {
+      for (let at = 0; at < COPY_STEPS; at++) await scheduler.gate(label)
+    }
     scheduler.spawn('the store', async () => {
-      const late = !store.stored.has(digest)
+      await gates('copies')
       write()
-      if (late) await scheduler.gate(LATE)
       written.resolve()
     })
-    const givenUp = scheduler.gate('waits for the copy').then(() => Promise.reject(new Error('too slow')))
+    const givenUp = gates('waits for the copy').then(() => Promise.reject(new Error('too slow')))
     await Promise.race([written.promise, givenUp])
   }
   const tiers = gated(createMemoryTiers(store, copying), 'tiers', scheduler, ['move'])
@@ -229,13 +230,8 @@ const recover = async (world: World): Promise<void> => {
   if (left.length > 0) throw new Error(`rows are left over: ${JSON.stringify(left)}`)
 }
 
-/** One schedule, of `only` these deeds. @throws Error naming the seed, with what happened. */
-const explore = async (
-  seed: number,
-  rates: FaultRates,
-  bug: Bug = 'none',
-  only?: readonly string[],
-): Promise<readonly string[]> => {
+/** One schedule. @throws Error naming the seed, with what happened. */
+const explore = async (seed: number, rates: FaultRates, bug: Bug = 'none'): Promise<readonly string[]> => {
   const random = createRandom(seed ^ 0x5eed)
   const pick = (below: number) => Math.floor(random() * below)
   const scheduler = createScheduler(seed, rates, bug !== 'no locks, no marks')
@@ -263,7 +259,7 @@ const explore = async (
       touched.add(id)
       return id
     }
-    const all: readonly (readonly [string, () => Promise<unknown>])[] = [
+    const deeds: readonly (readonly [string, () => Promise<unknown>])[] = [
       ['upload', () => upload(world, pick(2), acknowledged)],
       ['upload', () => upload(world, pick(2), acknowledged)],
       ['upload', () => upload(world, pick(2), acknowledged)],
@@ -281,7 +277,6 @@ const explore = async (
       ['clean up', () => cleanUp(world, chosen())],
       ['wait', async () => vi.setSystemTime(Date.now() + (pick(2) > 0 ? GRACE_MS : QUARANTINE_MS) + 1)],
     ]
-    const deeds = only ? all.filter(([name]) => only.includes(name)) : all
     const actors = 3 + pick(6)
     for (let i = 0; i < actors; i++) {
       const [name, deed] = deeds[pick(deeds.length)] as (typeof deeds)[number]
@@ -334,16 +329,6 @@ describe('uploads and ends of the same hashes, in every order and with every fai
   it(`never break CONTRACT §7.1–3, and leave nothing over: ${SCHEDULES} schedules`, async () => {
     for (let seed = 1; seed <= SCHEDULES; seed++) await explore(seed, ratesOf(seed))
   }, 600_000)
-
-  it('never where a store writes a copy after the bytes were removed: what is there again is an orphan', async () => {
-    let late = 0
-    for (let seed = 1; seed <= SCHEDULES / 4; seed++) {
-      const trace = await explore(seed, ratesOf(seed), 'none', ['cool', 'clean up', 'delete', 'upload'])
-      late += trace.includes(`the store: ${LATE}`) ? 1 : 0
-    }
-    console.log('LATE', late)
-    expect(late).toBeGreaterThan(0)
-  }, 300_000)
 
   it('are the same schedule for the same seed', async () => {
     for (const seed of [3, 7, 11, 18, 23, 29])
