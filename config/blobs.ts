@@ -6,6 +6,9 @@ export type BlobsChoice = { readonly kind: 'disk' } | ({ readonly kind: 's3' } &
 
 const flag = z.enum(['0', '1', 'true', 'false']).transform((text) => text === '1' || text === 'true')
 
+/** What is read of them has to be restored first, which takes hours (docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html). */
+const ARCHIVES: ReadonlySet<string> = new Set(['GLACIER', 'DEEP_ARCHIVE'])
+
 /** The names are those of the URL. */
 const Parameters = z.strictObject({
   endpoint: z
@@ -25,6 +28,22 @@ const Parameters = z.strictObject({
     .max(200)
     .transform((text) => (text.endsWith('/') ? text : `${text}/`))
     .default(''),
+  // Names of AWS, or of the operator's own store.
+  cold_class: z
+    .string()
+    .regex(/^[\w.-]{1,64}$/, 'letters, digits, _, - and .')
+    .refine((text) => !ARCHIVES.has(text.toUpperCase()), {
+      error: 'GLACIER and DEEP_ARCHIVE cannot be read at once; STANDARD_IA, ONEZONE_IA and GLACIER_IR can',
+    })
+    .refine((text) => text.toUpperCase() !== 'STANDARD', 'STANDARD is where originals come from')
+    .optional(),
+  // Three at least: a use is noted once a day (lifecycle/uses.ts), so two days may lie between the last one and its note.
+  cold_days: z
+    .string()
+    .regex(/^\d{1,5}$/, 'a whole number')
+    .transform(Number)
+    .pipe(z.number().min(3).max(36_500))
+    .optional(),
   sse: z.enum(['AES256', 'aws:kms']).optional(),
   sse_kms_key_id: z.string().min(1).max(2048).optional(),
   force_path_style: flag.optional(),
@@ -57,6 +76,8 @@ export const blobs = z.string().transform((text, context): BlobsChoice => {
   const parsed = Parameters.safeParse(Object.fromEntries(url.searchParams))
   if (!parsed.success) return fault(parsed.error.issues.map(describe).join('; '))
   const { endpoint, region, prefix, sse, sse_kms_key_id: keyId, force_path_style, variant_days } = parsed.data
+  const { cold_class: storageClass, cold_days: unseenDays } = parsed.data
+  if ((storageClass === undefined) !== (unseenDays === undefined)) return fault('cold_class and cold_days go together')
   if (keyId !== undefined && sse !== 'aws:kms') return fault('sse_kms_key_id needs sse=aws:kms')
   return {
     kind: 's3',
@@ -68,6 +89,7 @@ export const blobs = z.string().transform((text, context): BlobsChoice => {
     // Only AWS gives every bucket a host name of its own as a matter of course.
     forcePathStyle: force_path_style ?? endpoint !== undefined,
     variantDays: variant_days,
+    cold: storageClass === undefined || unseenDays === undefined ? undefined : { storageClass, unseenDays },
   }
 })
 

@@ -36,6 +36,7 @@ import type { Prober } from './imaging/renderer-port.ts'
 import { createIngestRoutes } from './ingest/routes.ts'
 import { createKeysRoutes } from './library/keys-routes.ts'
 import { createLibraryRoutes } from './library/routes.ts'
+import type { Uses } from './lifecycle/uses.ts'
 import { findKeyOwner } from './metadata/api-keys.ts'
 import type { Metadata } from './metadata/database.ts'
 import type { Hub } from './sync/hub.ts'
@@ -47,6 +48,8 @@ export interface Engines {
   readonly metadata: Metadata
   readonly blobs: Blobs
   readonly originals: Blobs['originals']
+  /** Notes reads of originals, where they have a colder class to go to. */
+  readonly uses: Uses | undefined
   readonly variants: VariantStore & { readonly stats: object }
   readonly pool: RendererPool
   readonly analytics: Analytics | undefined

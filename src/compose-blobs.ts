@@ -7,7 +7,7 @@ import { openDiskChunks } from './blobs/disk-chunks.ts'
 import { openDiskOriginals } from './blobs/disk-originals.ts'
 import { openDiskVariants } from './blobs/disk-variants.ts'
 import type { S3Location } from './blobs/s3-location.ts'
-import type { OriginalLister, OriginalStore, VariantLister, VariantStore } from './blobs/store.ts'
+import type { OriginalLister, OriginalStore, TieredOriginals, VariantLister, VariantStore } from './blobs/store.ts'
 import type { EngineHealth } from './http/ops.ts'
 import type { StatsSource } from './telemetry.ts'
 
@@ -18,11 +18,15 @@ export interface Blobs {
   readonly chunks: ChunkStore
   /** Removes variants last used before that; answers how many. On S3 the bucket's own rule does it (`variant_days`). */
   readonly expireVariants: ((before: Date) => Promise<number>) | undefined
+  /** Moves originals to a colder class of storage, where the configuration names one: unseen for so long. */
+  readonly cold: { readonly tiers: TieredOriginals; readonly unseenMs: number } | undefined
   /** Of the store as a whole, beside the variants' own. */
   readonly stats: readonly StatsSource[]
   /** @throws when the store is down. */
   check(): Promise<EngineHealth>
 }
+
+const DAY_MS = 24 * 60 * 60 * 1000
 
 type BlobsConfig = Pick<Config, 'ORIEL_BLOBS' | 'ORIEL_DATA' | 'ORIEL_VARIANT_BUDGET' | 'ORIEL_COPY_BUDGET'>
 
@@ -34,7 +38,15 @@ export const openBlobs = async (config: BlobsConfig, log: Logger, opened: AsyncD
   const variants = opened.use(await openDiskVariants({ folder, budgetBytes: config.ORIEL_VARIANT_BUDGET }))
   const chunks = await openDiskChunks({ folder, publish: originals.publish })
   const stats = [{ area: 'originals', read: () => ({ ...originals.stats }) }]
-  return { originals, variants, expireVariants: variants.expire, chunks, stats, check: () => diskHealth(folder) }
+  return {
+    originals,
+    variants,
+    expireVariants: variants.expire,
+    cold: undefined,
+    chunks,
+    stats,
+    check: () => diskHealth(folder),
+  }
 }
 
 export const diskHealth = async (folder: string): Promise<EngineHealth> => {
@@ -58,6 +70,7 @@ const openS3 = async (
     variants,
     chunks,
     expireVariants: undefined,
+    cold: s3.tiers && location.cold && { tiers: s3.tiers, unseenMs: location.cold.unseenDays * DAY_MS },
     stats: [
       { area: 's3', read: () => ({ ...s3.stats }) },
       { area: 'copies', read: () => ({ ...originals.copyStats }) },

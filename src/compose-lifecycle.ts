@@ -1,9 +1,10 @@
 /** How assets and bytes end, put together: delete and purge, the collector, the reconciler, the scrub, and what comes on schedule. */
-import type { ApiParts } from './compose-api.ts'
+import type { ApiParts, Engines } from './compose-api.ts'
 import type { DescribeAsset } from './http/asset-document.ts'
 import type { Router } from './http/context.ts'
 import type { Guards } from './http/principal.ts'
 import { createCollector } from './lifecycle/collect.ts'
+import { type Cooling, createCooling } from './lifecycle/cooling.ts'
 import { createDeleting } from './lifecycle/delete.ts'
 import { createMaintenanceRoutes } from './lifecycle/maintenance-routes.ts'
 import { createPurging } from './lifecycle/purge.ts'
@@ -22,6 +23,9 @@ const SWEEP_MS = MINUTE_MS
 const SCAN_MS = DAY_MS
 /** A start has enough to do; a pass over everything once a week, as ZFS's own advice for disks of this kind is. */
 const SCRUB = { firstAfterMs: 10 * MINUTE_MS, everyMs: 7 * DAY_MS }
+/** Uses are noted within a minute or two; moves are a matter of days. */
+const NOTE_USES = { firstAfterMs: MINUTE_MS, everyMs: MINUTE_MS }
+const COOL = { firstAfterMs: 30 * MINUTE_MS, everyMs: DAY_MS }
 const EXPIRE = { firstAfterMs: 20 * MINUTE_MS, everyMs: DAY_MS }
 
 export interface LifecycleParts {
@@ -40,7 +44,7 @@ export interface Lifecycle {
 
 export const composeLifecycle = (api: ApiParts, parts: LifecycleParts): Lifecycle => {
   const { config, engines, log, opened } = api
-  const { metadata, notices } = engines
+  const { metadata, notices, uses } = engines
   const { guards, describe, outbox, graceMs } = parts
   const quarantineMs = config.ORIEL_QUARANTINE_SECONDS * 1000
   const purging = createPurging({ ...engines, outbox })
@@ -60,7 +64,8 @@ export const composeLifecycle = (api: ApiParts, parts: LifecycleParts): Lifecycl
   )
   const reconcile = createReconcile({ ...engines, variantLister: engines.blobs.variants, purging, graceMs })
   const scrub = createScrub(engines, config.ORIEL_SCRUB_RATE || Number.POSITIVE_INFINITY)
-  const schedule = opened.use(createSchedule(chores(api, scrub), onFault))
+  const cooling = composeCooling(engines, (error) => onFault('moving an original', error))
+  const schedule = opened.use(createSchedule([...chores(api, scrub), ...coolingChores(engines, cooling)], onFault))
   const ending = new AbortController()
   opened.defer(() => ending.abort(new Error('the process ends')))
   collector.start()
@@ -76,10 +81,26 @@ export const composeLifecycle = (api: ApiParts, parts: LifecycleParts): Lifecycl
     stats: [
       { area: 'collector', read: () => ({ ...collector.stats }) },
       { area: 'scrub', read: () => ({ ...scrub.stats }) },
+      ...(cooling ? [{ area: 'cooling', read: () => ({ ...cooling.stats }) }] : []),
+      ...(uses ? [{ area: 'uses', read: () => ({ ...uses.stats }) }] : []),
       { area: 'schedule', read: () => ({ ...schedule.stats }) },
     ],
   }
 }
+
+const composeCooling = (
+  { metadata, locker, blobs: { cold } }: Engines,
+  onFault: (error: unknown) => void,
+): Cooling | undefined =>
+  cold && createCooling({ metadata, locker, tiers: cold.tiers, onFault }, { unseenMs: cold.unseenMs })
+
+const coolingChores = ({ uses }: Engines, cooling: Cooling | undefined): readonly Chore[] =>
+  uses && cooling
+    ? [
+        { ...NOTE_USES, name: 'noteUses', run: uses.flush },
+        { ...COOL, name: 'coolOriginals', run: cooling.run },
+      ]
+    : []
 
 const chores = ({ config, engines: { blobs, locker } }: ApiParts, scrub: Scrub): readonly Chore[] => {
   const { expireVariants } = blobs

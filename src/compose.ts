@@ -23,6 +23,7 @@ import { parsePresets } from './delivery/transform.ts'
 import type { Secrets } from './first-start.ts'
 import { problemResponse } from './http/problem.ts'
 import { createRendererPool } from './imaging/pool.ts'
+import { createUses } from './lifecycle/uses.ts'
 import { lockFolder } from './metadata/folder-lock.ts'
 import { findDeliverySubject } from './metadata/subjects.ts'
 import { createHub } from './sync/hub.ts'
@@ -82,6 +83,8 @@ const openEngines = async (config: Config, log: Logger, opened: AsyncDisposableS
     ...shared,
     blobs,
     originals: blobs.originals,
+    // Of nothing that lies in one place anyhow.
+    uses: blobs.cold && createUses(shared.metadata),
     pool,
     analytics,
     ...shares,
@@ -140,7 +143,7 @@ const openDelivery = (config: Config, engines: Engines, keys: SigningKeys, log: 
     {
       findSubject: (digest) => findDeliverySubject(engines.metadata.read, digest, config.ORIEL_SCAN === 'hold'),
       notices: engines.notices,
-      originals: engines.originals,
+      originals: engines.uses?.noting(engines.originals) ?? engines.originals,
       variants: engines.variants,
       leases: engines.leases,
       reachable: engines.reachable,

@@ -91,6 +91,7 @@ const NOW: ReadonlySet<string> = new Set([
   'oriel_redis_in_flight',
   'oriel_redis_notice_unsaid',
   'oriel_edges_pending',
+  'oriel_uses_waiting',
   'oriel_uploads_running',
   'oriel_uploads_bytes_in_flight',
   'oriel_sessions_chunks_running',

@@ -8,7 +8,9 @@ import { judgeS3Error, nameS3Error } from './s3-faults.ts'
 import { ensureLifecycle } from './s3-lifecycle.ts'
 import type { S3Location } from './s3-location.ts'
 import { openS3Originals, type S3Originals } from './s3-originals.ts'
+import { createS3Tiers, probeColdClass } from './s3-tiers.ts'
 import { createS3Variants, type S3Variants } from './s3-variants.ts'
+import type { TieredOriginals } from './store.ts'
 
 /** Below the second after which a readiness check counts as failed. */
 const CHECK_LIMIT_MS = 900
@@ -25,6 +27,8 @@ export interface S3Blobs extends Disposable {
   readonly originals: S3Originals
   readonly variants: S3Variants
   readonly chunks: ChunkStore
+  /** Where the location names a colder class. */
+  readonly tiers: TieredOriginals | undefined
   readonly stats: Readonly<S3Stats>
   /** @returns undefined when the store answers, else why not. @throws Error when it refuses: bucket, credentials. */
   check(): Promise<string | undefined>
@@ -43,6 +47,8 @@ export const openS3Blobs = async ({
     const bucket = createS3Bucket(connection)
     const { conditionalPut } = await probeS3(bucket, location, log)
     await ensureLifecycle(connection, log)
+    const { cold } = location
+    if (cold) await probeColdClass(connection, bucket, cold.storageClass, log)
     const originals = await openS3Originals({
       folder,
       connection,
@@ -53,6 +59,7 @@ export const openS3Blobs = async ({
     return {
       originals,
       chunks: createS3Chunks({ connection, bucket, originals }),
+      tiers: cold && createS3Tiers(connection, bucket, cold.storageClass),
       variants: createS3Variants({ bucket, prefix: location.prefix }),
       stats: connection.stats,
       check: async () => {

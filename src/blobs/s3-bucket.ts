@@ -43,6 +43,8 @@ export interface ListedObject {
   readonly key: string
   readonly bytes: number
   readonly writtenAt: Date
+  /** Undefined where the store does not say, which means `STANDARD`. */
+  readonly storageClass: string | undefined
 }
 
 export interface PutOptions {
@@ -63,6 +65,10 @@ export const encryptionOf = (encryption: S3Encryption) =>
         ...(encryption.kind === 'aws:kms' && encryption.keyId !== undefined && { SSEKMSKeyId: encryption.keyId }),
       }
 
+/** An object as the source of a copy. */
+export const copySource = (bucket: string, key: string): string =>
+  `${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`
+
 export const createS3Bucket = (connection: S3Connection) => ({
   ...createReads(connection),
   ...createWrites(connection),
@@ -73,13 +79,17 @@ const createReads = (connection: S3Connection) => {
   const Bucket = location.bucket
 
   return {
-    /** Size in bytes and how it is encrypted, or undefined. */
+    /** Size in bytes, how it is encrypted and in which class it is stored, or undefined. */
     head: (key: string) =>
       orMissing(
         connection.call(
           async (abortSignal) => {
             const found = await client.send(new HeadObjectCommand({ Bucket, Key: key }), { abortSignal, ...SHORT })
-            return { bytes: found.ContentLength ?? 0, encryption: found.ServerSideEncryption }
+            return {
+              bytes: found.ContentLength ?? 0,
+              encryption: found.ServerSideEncryption,
+              storageClass: found.StorageClass as string | undefined,
+            }
           },
           { limitMs: FIRST_BYTE_LIMIT_MS },
         ),
@@ -121,10 +131,11 @@ const createReads = (connection: S3Connection) => {
         const page = await connection.call((abortSignal) => client.send(command, { abortSignal }), {
           limitMs: CALL_LIMIT_MS,
         })
-        yield (page.Contents ?? []).map(({ Key = '', Size = 0, LastModified = new Date() }) => ({
+        yield (page.Contents ?? []).map(({ Key = '', Size = 0, LastModified = new Date(), StorageClass }) => ({
           key: Key,
           bytes: Size,
           writtenAt: LastModified,
+          storageClass: StorageClass as string | undefined,
         }))
         token = page.NextContinuationToken
         if (!page.IsTruncated || token === undefined) return
@@ -167,11 +178,10 @@ const createWrites = (connection: S3Connection) => {
 
     /** Writes an object anew with its own bytes, which makes it young for rules by age. Missing is no error. */
     rewrite: (key: string, limitMs: number) => {
-      const CopySource = `${Bucket}/${key.split('/').map(encodeURIComponent).join('/')}`
       const command = new CopyObjectCommand({
         Bucket,
         Key: key,
-        CopySource,
+        CopySource: copySource(Bucket, key),
         MetadataDirective: 'REPLACE',
         ...encryption,
       })

@@ -6,6 +6,13 @@ export type S3Encryption =
   | { readonly kind: 'AES256' }
   | { readonly kind: 'aws:kms'; readonly keyId: string | undefined }
 
+/** Originals unseen for so many days are kept in a colder class of storage, one that can be read at once. */
+export interface S3ColdRule {
+  /** The store's name for it, such as `STANDARD_IA`. */
+  readonly storageClass: string
+  readonly unseenDays: number
+}
+
 export interface S3Location {
   readonly bucket: string
   /** Origin of the store's URL; undefined means AWS. */
@@ -18,4 +25,5 @@ export interface S3Location {
   readonly forcePathStyle: boolean
   /** Days since the last use after which the store's lifecycle rule removes a variant; 2 or more. */
   readonly variantDays: number
+  readonly cold: S3ColdRule | undefined
 }

@@ -4,7 +4,7 @@ import { type Digest, isDigest } from '../core/ids.ts'
 import { emptyFolder } from './folders.ts'
 import { createLocalCopies, type LocalCopies, type LocalCopyStats } from './local-copies.ts'
 import { openS3Body } from './s3-body.ts'
-import type { S3Bucket } from './s3-bucket.ts'
+import type { ListedObject, S3Bucket } from './s3-bucket.ts'
 import type { S3Connection } from './s3-client.ts'
 import { asS3AppError } from './s3-faults.ts'
 import { createS3Upload, type UploadFile } from './s3-upload.ts'
@@ -28,8 +28,8 @@ export interface S3Originals extends OriginalStore, OriginalLister {
 
 export const openS3Originals = async (options: S3OriginalsOptions): Promise<S3Originals> => {
   const { bucket, connection, folder } = options
-  const root = `${connection.location.prefix}originals/`
-  const keyOf = (digest: Digest) => `${root}${digest.slice(0, 2)}/${digest}`
+  const { prefix } = connection.location
+  const keyOf = (digest: Digest) => originalKey(prefix, digest)
   const staging = await emptyFolder(folder, 'staging')
   // Emptied at start: a process that died may have left torn files, and what is rendered again is copied again.
   const copies = createLocalCopies({
@@ -55,9 +55,12 @@ export const openS3Originals = async (options: S3OriginalsOptions): Promise<S3Or
       await copies.drop(digest)
       await orAppError(bucket.remove(keyOf(digest)))
     },
-    list: () => listOriginals(bucket, root),
+    list: () => listOriginals(bucket, prefix),
   }
 }
+
+export const originalKey = (prefix: string, digest: Digest): string =>
+  `${prefix}originals/${digest.slice(0, 2)}/${digest}`
 
 /** The file that was published becomes the first local copy: who uploads a picture is about to look at it. */
 const asStaged = (file: StagedFile, key: string, upload: UploadFile, copies: LocalCopies): Staged => {
@@ -81,12 +84,16 @@ const orAppError = <T>(call: Promise<T>): Promise<T> =>
     throw asS3AppError(error)
   })
 
-async function* listOriginals(bucket: S3Bucket, root: string): AsyncGenerator<StoredOriginal> {
-  for await (const page of bucket.pages(root)) {
-    for (const { key, bytes, writtenAt } of page) {
-      const name = key.slice(root.length + 3)
-      if (isDigest(name) && key === `${root}${name.slice(0, 2)}/${name}`)
-        yield { digest: name, bytes, storedAt: writtenAt }
+/** Every original, and the class in which it is stored. */
+export async function* listOriginals(
+  bucket: Pick<S3Bucket, 'pages'>,
+  prefix: string,
+): AsyncGenerator<StoredOriginal & Pick<ListedObject, 'storageClass'>> {
+  for await (const page of bucket.pages(`${prefix}originals/`)) {
+    for (const { key, bytes, writtenAt, storageClass } of page) {
+      const name = key.slice(key.lastIndexOf('/') + 1)
+      if (isDigest(name) && key === originalKey(prefix, name))
+        yield { digest: name, bytes, storedAt: writtenAt, storageClass }
     }
   }
 }

@@ -56,6 +56,24 @@ export interface OriginalLister {
   list(): AsyncIterable<StoredOriginal>
 }
 
+/** Where a store that has a colder class of storage keeps an original. `other`: in a class that somebody else chose; nobody here moves it. */
+export type StorageTier = 'standard' | 'cold' | 'other'
+
+export interface TieredOriginal extends StoredOriginal {
+  readonly tier: StorageTier
+}
+
+export interface TieredOriginals {
+  /** As `OriginalLister.list`. */
+  tiers(): AsyncIterable<TieredOriginal>
+  /**
+   * Moves an original between the two classes where it lies: it can be read all the while. Answers false where there is none of that
+   * size in the other class. The caller holds the digest's lock. A store that was told and not waited for may do it later, when the
+   * original has been removed: it is then there again (docs/PROTOCOL.md). @throws AppError `busy`, `internal`; the signal's reason.
+   */
+  move(digest: Digest, bytes: number, to: Exclude<StorageTier, 'other'>, signal: AbortSignal): Promise<boolean>
+}
+
 export interface LocalFile extends AsyncDisposable {
   readonly path: string
 }

@@ -124,6 +124,10 @@ const STEPS: readonly ((words: Words) => string)[] = [
   alter table originals add column fault ${text};
   create index originals_with_fault on originals (digest) where fault is not null;
   `,
+  // When an original was last read: see uses.ts.
+  ({ integer }) => `
+  alter table originals add column used_at ${integer};
+  `,
 ]
 
 /** The steps that a database at `version` still needs, each with the version it leads to. @throws Error when it is of a newer Oriel. */

@@ -28,6 +28,8 @@ export interface OriginalsTable {
   readonly scan: Generated<string>
   /** What is wrong with the stored bytes, or null. */
   readonly fault: string | null
+  /** Last read, noted once a day at most, and only where there is a colder class to move it to; null: not since it came. */
+  readonly used_at: Generated<Instant | null>
 }
 
 /**

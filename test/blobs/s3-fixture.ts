@@ -58,6 +58,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
       encryption: { kind: 'none' },
       forcePathStyle: true,
       variantDays: 30,
+      cold: undefined,
       ...options.location,
     },
     folder: folder.path,

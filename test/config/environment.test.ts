@@ -117,11 +117,13 @@ describe('ORIEL_BLOBS', () => {
       encryption: { kind: 'none' },
       forcePathStyle: false,
       variantDays: 30,
+      cold: undefined,
     })
   })
 
   it('takes every parameter', () => {
-    const parameters = 'region=eu-1&prefix=a/b&sse=aws:kms&sse_kms_key_id=k&force_path_style=0&variant_days=7'
+    const parameters =
+      'region=eu-1&prefix=a/b&sse=aws:kms&sse_kms_key_id=k&force_path_style=0&variant_days=7&cold_class=STANDARD_IA&cold_days=90'
     expect(blobsOf(`s3://my-bucket?endpoint=https://s3.example:9000/&${parameters}`)).toEqual({
       kind: 's3',
       bucket: 'my-bucket',
@@ -131,6 +133,7 @@ describe('ORIEL_BLOBS', () => {
       encryption: { kind: 'aws:kms', keyId: 'k' },
       forcePathStyle: false,
       variantDays: 7,
+      cold: { storageClass: 'STANDARD_IA', unseenDays: 90 },
     })
     expect(blobsOf('s3://my-bucket?endpoint=http://127.0.0.1:1')).toMatchObject({ forcePathStyle: true })
   })
@@ -151,6 +154,12 @@ describe('ORIEL_BLOBS', () => {
     ['s3://my-bucket?sse=AES256&sse_kms_key_id=hunter2', 'sse_kms_key_id needs sse=aws:kms'],
     ['s3://my-bucket?prefix=a/../hunter2', 'prefix: '],
     ['s3://my-bucket?variant_days=1', 'variant_days: '],
+    ['s3://my-bucket?cold_class=GLACIER&cold_days=90', 'cold_class: GLACIER and DEEP_ARCHIVE cannot be read at once'],
+    ['s3://my-bucket?cold_class=deep_archive&cold_days=90', 'cannot be read at once'],
+    ['s3://my-bucket?cold_class=STANDARD&cold_days=90', 'cold_class: STANDARD is where'],
+    ['s3://my-bucket?cold_class=hunter2', 'cold_class and cold_days go together'],
+    ['s3://my-bucket?cold_days=90', 'cold_class and cold_days go together'],
+    ['s3://my-bucket?cold_class=COLD&cold_days=2', 'cold_days: '],
   ] as const)('refuses %s, and repeats no secret', ([text, fault]) => {
     expect(() => blobsOf(text)).toThrow('ORIEL_BLOBS: ')
     expect(() => blobsOf(text)).toThrow(fault)

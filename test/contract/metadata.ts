@@ -37,6 +37,7 @@ import {
   seeRemoval,
 } from '../../src/metadata/removals.ts'
 import { findDeliverySubject, findKnownContent } from '../../src/metadata/subjects.ts'
+import { findUses, noteUses } from '../../src/metadata/uses.ts'
 
 export interface MetadataRig extends AsyncDisposable {
   /** Two instances on the same rows: two processes, where the engine allows it, else one and the same. */
@@ -360,6 +361,25 @@ export const metadataContract = (name: string, open: () => Promise<MetadataRig>)
       await refuse(await seeRemoval(rig.two.read, digest))
       expect(await rig.one.transaction((t) => dropOldRemovals(t, now))).toBe(0)
       expect(await rig.one.transaction((t) => dropOldRemovals(t, new Date(3 * DAY_MS)))).toBe(1)
+    })
+
+    it('notes when an original was last read, once a day, and knows of none without a row', async () => {
+      await using rig = await open()
+      const [read, unread, unknown] = [digestOf(1), digestOf(2), digestOf(3)]
+      await rig.one.transaction((t) => store(t, asset(read), asset(unread)))
+      const note = (at: number) =>
+        rig.two.transaction((t) => noteUses(t, [read, unknown], new Date(at), new Date(at - DAY_MS)))
+      const now = Date.now() + DAY_MS
+      expect(await note(now)).toBe(1)
+      expect(await note(now + DAY_MS - 1)).toBe(0)
+      expect((await findUses(rig.one.read, [read])).get(read)?.seenAt).toEqual(new Date(now))
+      expect(await note(now + DAY_MS)).toBe(1)
+      expect(await rig.one.transaction((t) => noteUses(t, [], new Date(now), new Date(now)))).toBe(0)
+      const uses = await findUses(rig.one.search, [read, unread, unknown])
+      expect(uses.size).toBe(2)
+      expect(uses.get(read)).toEqual({ bytes: 5_000_000_000_123, fault: null, seenAt: new Date(now + DAY_MS) })
+      expect(Math.abs((uses.get(unread)?.seenAt.getTime() ?? 0) - Date.now())).toBeLessThan(60_000)
+      expect((await findUses(rig.one.read, [])).size).toBe(0)
     })
 
     it('lets an upload or a removal of the same bytes commit, never both', async () => {

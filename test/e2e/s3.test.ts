@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { keysIn } from '../blobs/s3-fixture.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
 import { startFaultyProxy } from '../engines/faulty-proxy.ts'
+import { metric } from './metric.ts'
 import { json, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
@@ -19,7 +20,7 @@ interface Ready {
 describe.runIf(cephIsHere)('an origin on S3', () => {
   let ceph: Ceph
   beforeAll(async () => {
-    ceph = await startCeph()
+    ceph = await startCeph({ storageClass: 'COLD' })
   })
   afterAll(() => ceph[Symbol.asyncDispose]())
 
@@ -64,6 +65,19 @@ describe.runIf(cephIsHere)('an origin on S3', () => {
     expect(await keysIn(ceph, bucket)).toEqual([])
     expect((await fetch(`${origin.url}/i/${hash}/original`)).status).not.toBe(200)
     expect(await origin.stop()).toBe(0)
+  })
+
+  it('notes which originals are read where it has a colder class for the others', async () => {
+    await using origin = await start(await ceph.createBucket(), `${ceph.endpoint}&cold_class=COLD&cold_days=30`)
+    const { hash } = await origin.upload(photo)
+    expect(await metric(origin, 'uses_noted_total')).toBe(0)
+    for (const width of [320, 640]) await bytesOf(await fetch(`${origin.url}/i/${hash}/${width}x.webp`))
+    await bytesOf(await fetch(`${origin.url}/i/${hash}/original`))
+    expect(await metric(origin, 'uses_noted_total')).toBe(1)
+    expect(await metric(origin, 'cooling_looked_total')).toBe(0)
+    expect(await metric(origin, 'schedule_cool_originals_runs_total')).toBe(0)
+    await using without = await start(await ceph.createBucket())
+    expect(await metric(without, 'uses_noted_total')).toBeNaN()
   })
 
   it('shares its store with another: what one rendered the other finds', async () => {

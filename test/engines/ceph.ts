@@ -56,7 +56,7 @@ function isInstalled(program: string): boolean {
 const READY_LIMIT_MS = 60_000
 
 /** Starts a gateway and waits until it answers. Disposed, its processes are killed (their data is thrown away) and the folder goes. */
-export const startCeph = async (): Promise<Ceph> => {
+export const startCeph = async ({ storageClass }: { readonly storageClass?: string } = {}): Promise<Ceph> => {
   const folder = await mkdtemp(join(tmpdir(), 'oriel-ceph-'))
   const daemons: ChildProcess[] = []
   const killAll = () => {
@@ -70,7 +70,7 @@ export const startCeph = async (): Promise<Ceph> => {
     await rm(folder, { recursive: true, force: true, maxRetries: 5 })
   }
   try {
-    return await bringUp(folder, daemons, stop)
+    return await bringUp(folder, daemons, stop, storageClass)
   } catch (error) {
     await stop()
     throw error
@@ -83,7 +83,12 @@ const exited = (child: ChildProcess): Promise<void> =>
     else child.once('exit', () => resolve())
   })
 
-const bringUp = async (folder: string, daemons: ChildProcess[], stop: () => Promise<void>): Promise<Ceph> => {
+const bringUp = async (
+  folder: string,
+  daemons: ChildProcess[],
+  stop: () => Promise<void>,
+  storageClass: string | undefined,
+): Promise<Ceph> => {
   const [gateway, monitor, monitorV1] = await freePorts()
   for (const name of ['mon', 'osd', 'rgw', 'run', 'log']) await mkdir(join(folder, name))
   const fsid = randomUUID()
@@ -110,7 +115,13 @@ const bringUp = async (folder: string, daemons: ChildProcess[], stop: () => Prom
   const credentials = { AWS_ACCESS_KEY_ID: 'oriel-test', AWS_SECRET_ACCESS_KEY: randomBytes(20).toString('hex') }
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = credentials
   const user = ['--uid=test', '--display-name=test', `--access-key=${accessKeyId}`, `--secret-key=${secretAccessKey}`]
-  await tool('radosgw-admin', '-c', conf, '-n', 'client.rgw', 'user', 'create', ...user)
+  const admin = (...options: readonly string[]) => tool('radosgw-admin', '-c', conf, '-n', 'client.rgw', ...options)
+  await admin('user', 'create', ...user)
+  if (storageClass !== undefined) {
+    const place = ['--placement-id=default-placement', `--storage-class=${storageClass}`]
+    await admin('zonegroup', 'placement', 'add', '--rgw-zonegroup=default', ...place)
+    await admin('zone', 'placement', 'add', '--rgw-zone=default', ...place, '--data-pool=default.rgw.cold.data')
+  }
   daemon('radosgw', '-n', 'client.rgw')
 
   const endpoint = `http://127.0.0.1:${gateway}`

@@ -14,6 +14,7 @@ import { ORIGINAL_FORMATS } from '../../src/core/image.ts'
 import type { Principal } from '../../src/http/principal.ts'
 import { createCommit } from '../../src/ingest/commit.ts'
 import { createCollector } from '../../src/lifecycle/collect.ts'
+import { createCooling } from '../../src/lifecycle/cooling.ts'
 import { createDeleting } from '../../src/lifecycle/delete.ts'
 import { createPurging } from '../../src/lifecycle/purge.ts'
 import { takeOut } from '../../src/lifecycle/quarantine-routes.ts'
@@ -21,7 +22,7 @@ import { createReconcile } from '../../src/lifecycle/reconcile.ts'
 import { NO_OUTBOX } from '../../src/metadata/outbox.ts'
 import { REMOVAL_LIMIT_MS } from '../../src/metadata/removals.ts'
 import { sampleVariant } from '../contract/variant-store.ts'
-import { createMemoryOriginals, createMemoryVariants } from '../fixtures/memory-blobs.ts'
+import { createMemoryOriginals, createMemoryTiers, createMemoryVariants } from '../fixtures/memory-blobs.ts'
 import { openMemoryMetadata } from '../fixtures/memory-metadata.ts'
 import {
   createRandom,
@@ -56,6 +57,8 @@ const FACTS = {
 const prober = { probe: async () => ({ facts: FACTS, takenAt: null, location: null, camera: null }) }
 const policy = { formats: ORIGINAL_FORMATS, maxSide: 10, maxPixels: 100, maxPages: 1 }
 
+/** So slow is a store, and so patient who asks it, that either may come first and much may happen meanwhile. */
+const COPY_STEPS = 8
 /** What a test plants, to see that it is found. */
 type Bug = 'none' | 'no locks, no marks' | 'acknowledges before it publishes' | 'bytes before rows' | 'no grace'
 
@@ -122,6 +125,26 @@ const openWorld = (scheduler: Scheduler, bug: Bug) => {
     },
   )
   const reconcile = createReconcile({ ...base, variantLister: memoryVariants, purging, graceMs: GRACE_MS })
+  /** The store goes on with a copy whose asker has given up or died, and may write when all others are done. */
+  const copying = async (write: () => void): Promise<void> => {
+    const written = Promise.withResolvers<void>()
+    const gates = async (label: string) => {
+      for (let at = 0; at < COPY_STEPS; at++) await scheduler.gate(label)
+    }
+    scheduler.spawn('the store', async () => {
+      await gates('copies')
+      write()
+      written.resolve()
+    })
+    const givenUp = gates('waits for the copy').then(() => Promise.reject(new Error('too slow')))
+    await Promise.race([written.promise, givenUp])
+  }
+  const tiers = gated(createMemoryTiers(store, copying), 'tiers', scheduler, ['move'])
+  const cool = (unseenMs: number) =>
+    createCooling(
+      { metadata: rows, tiers, locker, onFault: () => undefined },
+      { unseenMs, minBytes: 0, movesPerSecond: Number.POSITIVE_INFINITY },
+    ).run(never)
   /** Each upload is a process of its own. */
   const commit = () => createCommit({ ...base, prober, policy, defaultVisibility: 'public', newScan: 'none' }).commit
   return {
@@ -137,6 +160,7 @@ const openWorld = (scheduler: Scheduler, bug: Bug) => {
     deleting,
     collector,
     reconcile,
+    cool,
     commit,
     base,
   }
@@ -246,6 +270,8 @@ const explore = async (seed: number, rates: FaultRates, bug: Bug = 'none'): Prom
       ['sweep', () => world.collector.sweep(never)],
       ['scan', () => world.collector.scan(never)],
       ['reconcile', () => world.reconcile(false, never)],
+      ['cool', () => world.cool(-1)],
+      ['warm', () => world.cool(1e12)],
       ['take out', () => takeOut(world.base, DIGESTS[pick(2)] as Digest, never)],
       ['take out', () => takeOut(world.base, DIGESTS[pick(2)] as Digest, never)],
       ['clean up', () => cleanUp(world, chosen())],
