@@ -20,7 +20,11 @@ type Commit = (upload: Upload, signal: AbortSignal) => Promise<Committed>
 export const createAdopt =
   (commit: Commit, metadata: Pick<Metadata, 'read'>) =>
   async ({ digest, bytes, ...rest }: Adoption, signal: AbortSignal): Promise<Committed> => {
-    const stored = async () => (await findOriginal(metadata.read, digest))?.bytes === bytes
+    const stored = async () => {
+      const known = await findOriginal(metadata.read, digest)
+      // A fault is cured by bytes, and a claim brings none: the commit would only take away what is left of them.
+      return known?.bytes === bytes && known.condition?.fault === null
+    }
     if (!(await stored())) throw notHere()
     try {
       return await commit({ ...rest, staged: nothingStaged(digest, bytes) }, signal)

@@ -27,6 +27,10 @@ const COUNT_EVERY_MS = 15_000
 const LEASE_MARGIN_MS = 10_000
 /** What is running when the process ends has so long to come to its own end. */
 const DRAIN_MS = 5_000
+/** While the database is away: else a portion that is done waits for its lease, 20 minutes of a scan's, and is done again. */
+const END_AGAIN_MS = 1_000
+/** A restart of a database takes seconds; past this the lease does it. */
+const END_ATTEMPTS = 30
 
 export interface Handler {
   /** Jobs at once, in this process. */
@@ -47,6 +51,8 @@ export interface RelayPorts {
   readonly onFault: (what: string, error: unknown) => void
   /** Length of the drain, for tests. Default 5 s. */
   readonly drainMs?: number
+  /** Between two attempts to say how jobs ended, for tests. Default 1 s. */
+  readonly endAgainMs?: number
 }
 
 export interface JobStats extends JobCounts {
@@ -121,13 +127,14 @@ export const createRelay = (ports: RelayPorts): Relay => {
 
 /** Portions until nothing is due. */
 const workOff = async (
-  { metadata, onFault }: RelayPorts,
+  ports: RelayPorts,
   kind: JobKind,
   handler: Handler,
   state: KindState | undefined,
   stop: AbortSignal,
   cut: AbortSignal,
 ): Promise<void> => {
+  const { metadata, onFault } = ports
   // A portion is worked off in at most four time limits, so its lease is a few of them and not many.
   const limit = handler.concurrency * 4
   const leaseMs = handler.limitMs * 4 + LEASE_MARGIN_MS
@@ -144,8 +151,25 @@ const workOff = async (
       }
     }
     await Promise.all(Array.from({ length: Math.min(handler.concurrency, claimed.length) }, worker))
-    // One transaction for the portion: a fsync for each job would bound them at a few hundred a second.
-    await metadata.transaction((transaction) => endJobs(transaction, ends))
+    await sayEnds(ports, ends, stop)
+  }
+}
+
+/** One transaction for the portion: a fsync for each job would bound them at a few hundred a second. Again while it fails: a claim that ended has no second end. */
+const sayEnds = async (
+  { metadata, onFault, endAgainMs = END_AGAIN_MS }: RelayPorts,
+  ends: readonly { job: ClaimedJob; end: JobEnd }[],
+  stop: AbortSignal,
+): Promise<void> => {
+  for (let attempts = 1; ; attempts++) {
+    try {
+      await metadata.transaction((transaction) => endJobs(transaction, ends))
+      return
+    } catch (error) {
+      if (stop.aborted || attempts >= END_ATTEMPTS) throw error
+      if (attempts === 1) onFault('the end of jobs could not be written down', error)
+      await sleep(endAgainMs, undefined, { signal: stop, ref: false }).catch(() => undefined)
+    }
   }
 }
 
@@ -162,6 +186,8 @@ const attempt = async (
     await within(handler.run(job, limit), limit)
     return { kind: 'done' }
   } catch (error) {
+    // Cut off by us, which says nothing of the job: it must not be parked for as many restarts as it has attempts.
+    if (cut.aborted) return { kind: 'release' }
     const park = job.attempts >= handler.attempts
     if (park) onFault(`${job.kind}: job ${job.id} is parked after ${job.attempts} attempts`, error)
     const text = error instanceof Error ? error.message : String(error)

@@ -138,7 +138,8 @@ const judge = async (
       .catch(usedBefore)
     // Asked again: it may have waited for its turn.
     const known = await findKnownContent(metadata.read, claimed.digest, claimed.ownerId)
-    if (known?.bytes !== claimed.bytes) throw new AppError('not-found', 'these bytes are no longer here: upload them')
+    if (known?.bytes !== claimed.bytes || !known.sound)
+      throw new AppError('not-found', 'these bytes are no longer here: upload them')
   }
   if (!equal(await prover.prove(claimed.digest, challenge, spend, signal), proof)) throw new WrongProof()
 }

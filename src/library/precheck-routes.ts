@@ -80,7 +80,8 @@ export const mountPrecheck = (routes: Router, { metadata, guards, quota, challen
     const { ownerId } = c.get('principal')
     const digest = parseDigest(sha256)
     const known = await findKnownContent(metadata.read, digest, ownerId)
-    if (!known) return c.json({ exists: false, owned: false }, 200)
+    // Of bytes that the store has lost, that they are known would keep their owner from bringing them back.
+    if (!known?.sound) return c.json({ exists: false, owned: false }, 200)
     return c.json(
       {
         exists: true,

@@ -15,6 +15,8 @@ import type { Purging } from './purge.ts'
 
 /** Rows looked at in one go: each purge is a transaction of its own, so a batch holds nobody up. */
 const BATCH = 200
+/** Of one sweep: what cannot be removed holds up nothing behind it, but a store that is away is not asked for everything. Less than a batch. */
+const MAX_FAULTS = 50
 
 export interface CollectorPorts {
   readonly metadata: Metadata
@@ -79,14 +81,16 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
 
   const sweep = async (signal: AbortSignal): Promise<void> => {
     await using _lease = await ports.locker.acquire('collect:sweep', signal)
-    await sweepPastGrace(ports, options, stats, signal)
-    await discardPastQuarantine(ports, options, stats, signal)
-    await finishRemovals(ports, stats, signal)
+    // Rows alone first: they need no store.
     const dropped = await ports.metadata.transaction((transaction) => dropExpiredIdempotency(transaction, new Date()))
     stats.idempotencyDropped += dropped
     await ports.metadata.transaction((transaction) => dropOldRemovals(transaction, new Date()))
     stats.onceDropped += await ports.metadata.transaction((transaction) => dropExpiredOnce(transaction, new Date()))
     stats.changesCut += await cutChanges(ports.metadata, new Date(Date.now() - changesMs))
+    const each = createEach(ports, stats, signal)
+    await sweepPastGrace(ports, options, stats, each)
+    await discardPastQuarantine(ports, options, stats, each)
+    await finishRemovals(ports, stats, each)
     stats.sweeps += 1
   }
   const scan = async (signal: AbortSignal): Promise<void> => {
@@ -119,23 +123,45 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
   }
 }
 
+/** Does one thing of a sweep, and tells its fault. @throws the signal's reason, and the fault after which a sweep gives up. */
+type Each = (work: (signal: AbortSignal) => Promise<void>) => Promise<void>
+
+const createEach = ({ onFault }: CollectorPorts, stats: CollectorStats, signal: AbortSignal): Each => {
+  let faults = 0
+  return async (work) => {
+    signal.throwIfAborted()
+    try {
+      await work(signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      faults += 1
+      if (faults >= MAX_FAULTS) throw error
+      stats.faults += 1
+      onFault(error)
+    }
+  }
+}
+
 const sweepPastGrace = async (
   { metadata, purging }: CollectorPorts,
   { graceMs, quarantineMs }: CollectorOptions,
   stats: CollectorStats,
-  signal: AbortSignal,
+  each: Each,
 ): Promise<void> => {
   const deletedBefore = new Date(Date.now() - graceMs)
   for (;;) {
     const due = await findPastGrace(metadata.search, deletedBefore, BATCH)
+    const purgedBefore = stats.purged
     for (const asset of due) {
-      signal.throwIfAborted()
-      const bytes = quarantineMs > 0 ? 'to quarantine' : 'removed'
-      const outcome = await purging.purge(asset, { deletedBefore, bytes }, signal)
-      if (outcome !== 'kept') stats.purged += 1
-      if (outcome === 'last') stats[quarantineMs > 0 ? 'setAside' : 'originalsRemoved'] += 1
+      await each(async (signal) => {
+        const bytes = quarantineMs > 0 ? 'to quarantine' : 'removed'
+        const outcome = await purging.purge(asset, { deletedBefore, bytes }, signal)
+        if (outcome !== 'kept') stats.purged += 1
+        if (outcome === 'last') stats[quarantineMs > 0 ? 'setAside' : 'originalsRemoved'] += 1
+      })
     }
-    if (due.length < BATCH) return
+    // A batch of which nothing went would be the next batch too.
+    if (due.length < BATCH || stats.purged === purgedBefore) return
   }
 }
 
@@ -143,14 +169,15 @@ const discardPastQuarantine = async (
   { metadata, purging }: CollectorPorts,
   { quarantineMs }: CollectorOptions,
   stats: CollectorStats,
-  signal: AbortSignal,
+  each: Each,
 ): Promise<void> => {
   const before = new Date(Date.now() - quarantineMs)
   for (let after = { at: 0, digest: '' }; ; ) {
     const due = await pageQuarantine(metadata.search, { before, after, limit: BATCH })
     for (const { digest } of due) {
-      signal.throwIfAborted()
-      if (await purging.discard(digest, before, signal)) stats.originalsRemoved += 1
+      await each(async (signal) => {
+        if (await purging.discard(digest, before, signal)) stats.originalsRemoved += 1
+      })
     }
     const last = due.at(-1)
     if (!last || due.length < BATCH) return
@@ -161,11 +188,12 @@ const discardPastQuarantine = async (
 const finishRemovals = async (
   { metadata, purging }: CollectorPorts,
   stats: CollectorStats,
-  signal: AbortSignal,
+  each: Each,
 ): Promise<void> => {
   for (const digest of await findUnfinishedRemovals(metadata.search, new Date(), BATCH)) {
-    signal.throwIfAborted()
-    if (await purging.removeOrphan(digest, signal)) stats.originalsRemoved += 1
+    await each(async (signal) => {
+      if (await purging.removeOrphan(digest, signal)) stats.originalsRemoved += 1
+    })
   }
 }
 

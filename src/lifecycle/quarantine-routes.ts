@@ -134,7 +134,9 @@ export const takeOut = async (
     await insertOriginals(transaction, [found.last.original])
     await insertAssets(transaction, [live])
     await leaveQuarantine(transaction, digest)
-    await outbox.append(transaction, [{ kind: 'shown', digest }])
+    // A scan that had not come to it found no row, and was done with it: it must be asked for again, as of new bytes.
+    const unseen = found.last.original.condition?.scan === 'pending'
+    await outbox.append(transaction, [{ kind: unseen ? 'added' : 'shown', digest }])
     return live
   })
   await notices.publish(digest)

@@ -111,7 +111,7 @@ export const claimJobs = (
     }))
   })
 
-/** How a claim ended. `release`: it was not begun, and counts for nothing. */
+/** How a claim ended. `release`: it was not begun, or cut off by the end of the process, and counts for nothing. */
 export type JobEnd =
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: string; readonly dueAt: Date; readonly park: boolean }

@@ -51,6 +51,8 @@ export const findDeliverySubject = async (
 
 export interface KnownContent {
   readonly bytes: number
+  /** False where the store has lost or damaged them: then an upload is the cure, and nothing else is. */
+  readonly sound: boolean
   /** A live asset of the asking owner with these bytes. */
   readonly assetId: AssetId | undefined
 }
@@ -61,6 +63,7 @@ const selectKnownContent = prepareQuery(
       .selectFrom('originals')
       .select([
         'bytes',
+        'fault',
         sql<string | null>`(select id from assets where owner = ${ownerId} and digest = ${digest}
         and deleted_at is null limit 1)`.as('asset_id'),
       ])
@@ -74,5 +77,6 @@ export const findKnownContent = async (
   ownerId: OwnerId,
 ): Promise<KnownContent | undefined> => {
   const [row] = await selectKnownContent(queries, { digest, ownerId })
-  return row && { bytes: row.bytes, assetId: (row.asset_id ?? undefined) as AssetId | undefined }
+  if (!row) return undefined
+  return { bytes: row.bytes, sound: row.fault === null, assetId: (row.asset_id ?? undefined) as AssetId | undefined }
 }

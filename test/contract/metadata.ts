@@ -219,7 +219,11 @@ export const metadataContract = (name: string, open: () => Promise<MetadataRig>)
       await rig.one.transaction((t) => insertAssets(t, [bobs]))
       const subject = await findDeliverySubject(rig.two.read, digest)
       expect(subject).toMatchObject({ access: 'public', ownerId: 'bob', bytes: 5_000_000_000_123 })
-      expect(await findKnownContent(rig.two.read, digest, alice)).toEqual({ bytes: subject?.bytes, assetId: mine.id })
+      expect(await findKnownContent(rig.two.read, digest, alice)).toEqual({
+        bytes: subject?.bytes,
+        sound: true,
+        assetId: mine.id,
+      })
       expect(await findKnownContent(rig.two.read, digest, parseOwnerId('carol'))).toMatchObject({ assetId: undefined })
       await rig.one.transaction((t) => setDeletedAt(t, bobs, new Date(3), new Date(3)))
       expect(await findDeliverySubject(rig.two.read, digest)).toMatchObject({ access: 'private', wasPublic: true })

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { type ChangeNotices, NOBODY_ASKED } from '../../src/coordination/coordination.ts'
 import { AppError } from '../../src/core/errors.ts'
-import { parseDigest } from '../../src/core/ids.ts'
+import { parseAssetId, parseDigest } from '../../src/core/ids.ts'
 import { createClamd } from '../../src/jobs/clamd.ts'
 import { createHandlers, type HandlerPorts, jobRoutes, type ScanMode } from '../../src/jobs/handlers.ts'
+import { takeOut } from '../../src/lifecycle/quarantine-routes.ts'
 import { createOutbox, listJobs } from '../../src/metadata/outbox.ts'
 import { findDeliverySubject } from '../../src/metadata/subjects.ts'
 import { EICAR, startClamd } from '../engines/clamd.ts'
@@ -31,6 +32,7 @@ const scanning = async (scan: ScanMode) => {
   }
   return {
     double,
+    outbox,
     path,
     scanJobs,
     [Symbol.asyncDispose]: async () => {
@@ -89,6 +91,22 @@ describe('the scan of an upload', () => {
     await rig.scanJobs()
     await rig.scanJobs()
     expect([rig.double.scanned, heard]).toEqual([1, 2])
+  })
+
+  it('is asked for again of a picture that comes out of quarantine unseen', async () => {
+    await using rig = await scanning('hold')
+    const { path } = rig
+    const { asset } = await upload(path.app, await picture(1))
+    const digest = parseDigest(asset.hash)
+    await path.app.request(`/assets/${asset.id}`, { method: 'DELETE', headers: asAdmin })
+    const doomed = { id: parseAssetId(asset.id), digest }
+    await path.purging.purge(doomed, { deletedBefore: new Date(Date.now() + 1), bytes: 'to quarantine' }, never)
+    await rig.scanJobs()
+    await path.metadata.transaction((t) => t.deleteFrom('outbox').execute())
+    await takeOut({ ...path, outbox: rig.outbox }, digest, never)
+    await rig.scanJobs()
+    expect(await findDeliverySubject(path.metadata.read, digest, true)).toMatchObject({ access: 'public' })
+    expect(rig.double.scanned).toBe(1)
   })
 
   it('leaves everything as it is while the scanner is away', async () => {

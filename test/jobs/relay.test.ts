@@ -23,8 +23,11 @@ const until = async (done: () => boolean | Promise<boolean>): Promise<void> => {
   throw new Error('it never came')
 }
 
-const rig = (scan: Partial<Handler> & Pick<Handler, 'run'>, more: Partial<RelayPorts> = {}) => {
-  const metadata = openMemoryMetadata()
+const rig = (
+  scan: Partial<Handler> & Pick<Handler, 'run'>,
+  more: Partial<RelayPorts> = {},
+  metadata = openMemoryMetadata(),
+) => {
   const faults: string[] = []
   const relay = createRelay({
     metadata,
@@ -137,7 +140,43 @@ describe('the relay', () => {
     relay.start()
     await until(() => begun === 1)
     await relay[Symbol.asyncDispose]()
-    expect(await jobs()).toMatchObject([{ state: 'pending', attempts: 1, error: 'the process ends' }])
+    expect(await jobs()).toMatchObject([{ state: 'pending', attempts: 0, error: null }])
+  })
+
+  it('does not park what the ends of processes have cut off, however often', async () => {
+    let begun = 0
+    const run = () => {
+      begun += 1
+      return new Promise<void>(() => undefined)
+    }
+    const { metadata, relay, add, jobs, faults } = rig({ run }, { drainMs: 10 })
+    await add()
+    metadata.rows('update outbox set attempts = 2 returning 1')
+    relay.start()
+    await until(() => begun === 1)
+    await relay[Symbol.asyncDispose]()
+    expect(await jobs()).toMatchObject([{ state: 'pending', attempts: 2 }])
+    expect(faults).toEqual([])
+  })
+
+  it('says how jobs ended as soon as the database is back, not when their lease has run out', async () => {
+    let away = false
+    const metadata = openMemoryMetadata()
+    const flaky: typeof metadata = {
+      ...metadata,
+      transaction: (work) => (away ? Promise.reject(new Error('away')) : metadata.transaction(work)),
+    }
+    const run = async () => {
+      away = true
+    }
+    const { relay, add, jobs, faults } = rig({ run }, { metadata: flaky, endAgainMs: 5 }, metadata)
+    await add()
+    relay.start()
+    await until(() => faults.length === 1)
+    expect(await jobs()).toMatchObject([{ state: 'running' }])
+    away = false
+    await until(async () => (await jobs()).length === 0)
+    await relay[Symbol.asyncDispose]()
   })
 })
 

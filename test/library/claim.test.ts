@@ -7,6 +7,7 @@ import { parseDigest, parseOwnerId } from '../../src/core/ids.ts'
 import { createQuota } from '../../src/http/quota.ts'
 import { createChallenges, WHOLE_BYTES } from '../../src/library/challenge.ts'
 import { createProver } from '../../src/library/proof.ts'
+import { setFault } from '../../src/metadata/condition.ts'
 import { asAdmin, asOwner, picture, temporaryWritePath, upload, type WritePath } from '../fixtures/write-path.ts'
 
 const DIGEST = parseDigest('ab'.repeat(32))
@@ -63,6 +64,23 @@ describe('a claim', () => {
     expect(after.json).toMatchObject({ exists: true, owned: true, asset_id: json.id })
     expect(after.json.challenge).toBeUndefined()
     expect(server.claims.stats.claims).toEqual({ owned: 0, proved: 1, refused: 0 })
+  })
+
+  it('is of no use for bytes that the store has damaged: they are unknown, so that they are uploaded, and kept as they are', async () => {
+    await using server = await open()
+    const digest = parseDigest(server.about.sha256)
+    const challenge = await server.challenge()
+    const proof = hmac(challenge?.nonce ?? '', server.bytes)
+    await server.metadata.transaction((t) => setFault(t, digest, 'damaged'))
+    for (const headers of [asAdmin, server.owner]) {
+      const { json } = await call(server.app, '/assets/precheck', server.about, headers)
+      expect(json).toEqual({ exists: false, owned: false })
+    }
+    expect((await server.claim({}, asAdmin)).status).toBe(404)
+    expect((await server.claim({ nonce: challenge?.nonce, proof })).status).toBe(404)
+    expect(await server.originals.size(digest)).toBe(server.bytes.length)
+    await upload(server.app, server.bytes)
+    expect((await server.claim({}, asAdmin)).status).toBe(201)
   })
 
   it('needs no proof of who has an asset of them, and is made once for one Idempotency-Key', async () => {

@@ -95,6 +95,33 @@ describe('the quarantine', () => {
     expect(collector.stats).toMatchObject({ setAside: 1, originalsRemoved: 1 })
   })
 
+  it('is not held up by bytes that cannot be removed', async () => {
+    const { path, uploaded, remove } = await openEnding()
+    await using _path = path
+    const [stuck, free] = [await uploaded(1), await uploaded(2)]
+    for (const { id } of [stuck, free]) {
+      await remove(id)
+      await sleep(2)
+    }
+    const faults: unknown[] = []
+    const purging: typeof path.purging = {
+      ...path.purging,
+      discard: (digest, before, signal) =>
+        digest === stuck.digest ? Promise.reject(new Error('EIO')) : path.purging.discard(digest, before, signal),
+    }
+    const collector = createCollector(
+      { ...path, purging, onFault: (error) => faults.push(error) },
+      { graceMs: 0, quarantineMs: 1, sweepIntervalMs: 1e9, scanIntervalMs: 1e9 },
+    )
+    await collector.sweep(never)
+    await sleep(5)
+    await collector.sweep(never)
+    expect(await path.originals.size(free.digest)).toBeUndefined()
+    expect(await path.originals.size(stuck.digest)).toBeGreaterThan(0)
+    expect(collector.stats).toMatchObject({ setAside: 2, originalsRemoved: 1, sweeps: 2 })
+    expect(faults.length).toBeGreaterThan(0)
+  })
+
   it('lets an upload of the same bytes win', async () => {
     const { path, collector, call, uploaded, remove } = await openEnding({ quarantineMs: 30 })
     await using _path = path
