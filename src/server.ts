@@ -12,6 +12,9 @@ import { createLogger } from './telemetry.ts'
 /** In-flight requests get this long after SIGTERM; a container runtime kills at 10 s by default, and closing needs the rest. */
 const DRAIN_MS = 5_000
 
+/** A connection whose request was in flight becomes idle with its answer, and its client may keep it for a minute. */
+const CLOSE_IDLE_EVERY_MS = 100
+
 /** Whatever the process makes, the database and its log too, is its own user's alone: umask(2) takes the others' bits away. */
 const OWNER_ONLY = 0o077
 
@@ -40,10 +43,12 @@ const start = async (env: NodeJS.ProcessEnv): Promise<void> => {
     log.info({ signal }, 'draining')
     origin.drain()
     const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+    const closing = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS)
     await new Promise((resolve) => {
       server.close(resolve)
       server.closeIdleConnections()
     })
+    clearInterval(closing)
     clearTimeout(cut)
     await origin.close()
     log.info('stopped')

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
 import { AppError } from '../core/errors.ts'
+import { quote } from '../core/ids.ts'
 import type { Env } from './context.ts'
 
 export interface BodyOptions {
@@ -19,6 +20,16 @@ export interface BodyOptions {
  * promises. As large as what staging writes at once (`blobs/slabs.ts`).
  */
 const PIECE_BYTES = 256 * 1024
+
+/**
+ * Lengths, offsets and digests are those of the bytes themselves.
+ * @param what is sent, for the message. @throws AppError `unsupported-type` for a coded body.
+ */
+export const refuseCoded = (c: Context, what: string): void => {
+  const coding = c.req.header('Content-Encoding')
+  if (coding !== undefined && coding.toLowerCase() !== 'identity')
+    throw new AppError('unsupported-type', `send the ${what} uncoded, without Content-Encoding ${quote(coding)}`)
+}
 
 /**
  * @throws (while iterated) AppError `bad-request` when the client stalls or leaves before the end; the signal's reason.

@@ -2,7 +2,7 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { AppError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
-import { readBody } from './body.ts'
+import { readBody, refuseCoded } from './body.ts'
 import type { Env } from './context.ts'
 
 /**
@@ -44,9 +44,7 @@ const judgeHeaders = (c: Context<Env>, maxBytes: number): void => {
   const type = c.req.header('Content-Type')
   if (!type || !JSON_TYPE.test(type))
     throw new AppError('unsupported-type', `send application/json, not ${type ? quote(type) : 'a body without a type'}`)
-  const coding = c.req.header('Content-Encoding')
-  if (coding !== undefined && coding.toLowerCase() !== 'identity')
-    throw new AppError('unsupported-type', `send the JSON as it is, without Content-Encoding ${quote(coding)}`)
+  refuseCoded(c, 'JSON')
   if (Number(c.req.header('Content-Length') ?? 0) > maxBytes) throw tooLarge(maxBytes)
 }
 

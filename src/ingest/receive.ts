@@ -4,7 +4,7 @@ import type { OriginalStore, Staged } from '../blobs/store.ts'
 import { AppError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
 import { DetailsText } from '../http/asset-details.ts'
-import { readBody } from '../http/body.ts'
+import { readBody, refuseCoded } from '../http/body.ts'
 import type { Env } from '../http/context.ts'
 import { createDigestCheck } from './digest-fields.ts'
 import { receiveForm } from './form.ts'
@@ -40,9 +40,7 @@ export const judgeHeaders = (c: Context<Env>, maxUploadBytes: number): Declared 
   const form = type === 'multipart/form-data'
   if (!form && type !== 'application/octet-stream' && !type.startsWith('image/'))
     throw new AppError('unsupported-type', `send multipart/form-data, or the file as image/…, not as ${quote(type)}`)
-  const coding = c.req.header('Content-Encoding')
-  if (coding !== undefined && coding.toLowerCase() !== 'identity')
-    throw new AppError('unsupported-type', `send the file as it is, without Content-Encoding ${quote(coding)}`)
+  refuseCoded(c, 'file')
   const limit = form ? maxUploadBytes + FORM_OVERHEAD_BYTES : maxUploadBytes
   const length = c.req.header('Content-Length')
   const bytes = length === undefined ? limit : Number(length)

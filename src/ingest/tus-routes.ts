@@ -5,7 +5,7 @@ import { AppError } from '../core/errors.ts'
 import { parseDigest, parseUploadId } from '../core/ids.ts'
 import type { UploadSession } from '../core/upload-session.ts'
 import { DetailsText } from '../http/asset-details.ts'
-import { readBody } from '../http/body.ts'
+import { readBody, refuseCoded } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
 import { problemResponse } from '../http/problem.ts'
@@ -128,7 +128,8 @@ const answerCall = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response
   }
 }
 
-const callTus = (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+const callTus = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+  refuseCoded(c, 'bytes')
   const { signal, method } = c.req.raw
   const checksum = c.req.header('Upload-Checksum')
   const check = checksum === undefined ? undefined : createChecksumCheck(checksum)

@@ -1,10 +1,9 @@
 /** `/uploads`: resumable uploads in numbered chunks. The use cases are `sessions.ts` and `completion.ts`; this is their HTTP. */
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { AppError } from '../core/errors.ts'
-import { parseUploadId, quote } from '../core/ids.ts'
+import { parseUploadId } from '../core/ids.ts'
 import { AssetSchema, type DescribeAsset } from '../http/asset-document.ts'
-import { readBody } from '../http/body.ts'
+import { readBody, refuseCoded } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import { jsonBody } from '../http/json-body.ts'
 import type { Guards } from '../http/principal.ts'
@@ -166,9 +165,7 @@ export const createUploadRoutes = (deps: UploadRouteDeps): Router => {
 
 /** @throws AppError `unsupported-type` for a coded body: a chunk's length is that of its bytes. */
 const chunkBody = (c: Context<Env>, idleMs: number): ChunkBody => {
-  const coding = c.req.header('Content-Encoding')
-  if (coding !== undefined && coding.toLowerCase() !== 'identity')
-    throw new AppError('unsupported-type', `send the bytes as they are, without Content-Encoding ${quote(coding)}`)
+  refuseCoded(c, 'bytes')
   const length = c.req.header('Content-Length')
   const check = createDigestCheck([c.req.header('Content-Digest')])
   return {

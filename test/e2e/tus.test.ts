@@ -163,9 +163,10 @@ describe('tus', () => {
     expect((await call(path, 'HEAD')).status).toBe(410)
   })
 
-  it('refuses what is not its next byte, a stranger, an empty file, one that is too large, and another protocol', async () => {
+  it('refuses what is not its next byte, coded bytes, a stranger, an empty file, one that is too large, and another protocol', async () => {
     const path = await begin(100)
     expect((await patch(path, 5, Buffer.alloc(10))).status).toBe(409)
+    expect((await patch(path, 0, Buffer.alloc(10), { 'Content-Encoding': 'gzip' })).status).toBe(415)
     expect((await fetch(origin.url + path, { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } })).status).toBe(401)
     expect((await call('/files/u_0000000000000000000000', 'HEAD')).status).toBe(404)
     expect((await call('/files', 'POST', { 'Upload-Length': '0' })).status).toBe(400)
