@@ -1,8 +1,8 @@
 /** The end of uploads that nobody completes: expired sessions, and bytes that belong to no session any more. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChunkStore } from '../blobs/chunk-store.ts'
 import type { Locker } from '../coordination/coordination.ts'
 import type { UploadId } from '../core/ids.ts'
+import { repeat } from '../core/repeat.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { dropPieces } from '../metadata/upload-pieces.ts'
 import {
@@ -95,19 +95,15 @@ export const createSessionSweep = (ports: SweepPorts, options: SweepOptions): Se
     stats.scans += 1
   }
 
-  const repeat = async (work: (signal: AbortSignal) => Promise<void>, intervalMs: number): Promise<void> => {
-    while (!stop.signal.aborted) {
-      await work(stop.signal).catch(fault)
-      await sleep(intervalMs, undefined, { signal: stop.signal, ref: false }).catch(() => undefined)
-    }
-  }
-
   return {
     stats,
     sweep,
     scan,
     start: () => {
-      running = [repeat(sweep, options.sweepIntervalMs), repeat(scan, options.scanIntervalMs)]
+      running = [
+        repeat({ everyMs: options.sweepIntervalMs, run: sweep, onFault: fault }, stop.signal),
+        repeat({ everyMs: options.scanIntervalMs, run: scan, onFault: fault }, stop.signal),
+      ]
     },
     [Symbol.asyncDispose]: async () => {
       stop.abort()

@@ -1,8 +1,8 @@
 /** The collector: under a lease, from time to time, purges what is past its grace, bytes that no row knows, and what is past its quarantine. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { OriginalLister } from '../blobs/store.ts'
 import type { Locker } from '../coordination/coordination.ts'
 import type { Digest } from '../core/ids.ts'
+import { repeat } from '../core/repeat.ts'
 import { findPastGrace } from '../metadata/assets.ts'
 import { cutChanges } from '../metadata/changes.ts'
 import type { Metadata } from '../metadata/database.ts'
@@ -98,15 +98,12 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     await scanOrphans(ports, options, stats, signal)
     stats.scans += 1
   }
-  const repeat = async (work: (signal: AbortSignal) => Promise<void>, intervalMs: number): Promise<void> => {
-    while (!stop.signal.aborted) {
-      await work(stop.signal).catch((error: unknown) => {
-        if (stop.signal.aborted) return
-        stats.faults += 1
-        ports.onFault(error)
-      })
-      await sleep(intervalMs, undefined, { signal: stop.signal, ref: false }).catch(() => undefined)
+  const begin = (everyMs: number, run: (signal: AbortSignal) => Promise<void>): Promise<void> => {
+    const onFault = (error: unknown) => {
+      stats.faults += 1
+      ports.onFault(error)
     }
+    return repeat({ everyMs, run, onFault }, stop.signal)
   }
 
   return {
@@ -114,7 +111,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     sweep,
     scan,
     start: () => {
-      running = [repeat(sweep, options.sweepIntervalMs), repeat(scan, options.scanIntervalMs)]
+      running = [begin(options.sweepIntervalMs, sweep), begin(options.scanIntervalMs, scan)]
     },
     [Symbol.asyncDispose]: async () => {
       stop.abort()

@@ -1,5 +1,5 @@
 /** Work that comes again and again, each kind under its own lease so that of several origins one does it, with numbers for the metrics. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { repeat } from '../core/repeat.ts'
 
 export interface Chore {
   /** In camel case: part of the metrics' names. */
@@ -24,24 +24,19 @@ export interface Schedule extends AsyncDisposable {
 
 export const createSchedule = (chores: readonly Chore[], onFault: (name: string, error: unknown) => void): Schedule => {
   const stop = new AbortController()
-  const { signal } = stop
   const stats: Record<string, ChoreStats> = {}
   let running: readonly Promise<void>[] = []
 
-  const pause = (ms: number) => sleep(ms, undefined, { signal, ref: false }).catch(() => undefined)
-  const repeat = async ({ name, firstAfterMs, everyMs, run }: Chore, counts: ChoreStats): Promise<void> => {
-    await pause(firstAfterMs)
-    while (!signal.aborted) {
-      try {
-        counts.done += await run(signal)
-        counts.runs += 1
-      } catch (error) {
-        if (signal.aborted) return
-        counts.faults += 1
-        onFault(name, error)
-      }
-      await pause(everyMs)
+  const begin = ({ name, firstAfterMs, everyMs, run }: Chore, counts: ChoreStats): Promise<void> => {
+    const counted = async (signal: AbortSignal) => {
+      counts.done += await run(signal)
+      counts.runs += 1
     }
+    const fault = (error: unknown) => {
+      counts.faults += 1
+      onFault(name, error)
+    }
+    return repeat({ firstAfterMs, everyMs, run: counted, onFault: fault }, stop.signal)
   }
   for (const { name } of chores) stats[name] = { runs: 0, faults: 0, done: 0 }
   return {
@@ -49,7 +44,7 @@ export const createSchedule = (chores: readonly Chore[], onFault: (name: string,
     start: () => {
       running = chores.flatMap((chore) => {
         const counts = stats[chore.name]
-        return counts ? [repeat(chore, counts)] : []
+        return counts ? [begin(chore, counts)] : []
       })
     },
     [Symbol.asyncDispose]: async () => {
