@@ -9,13 +9,16 @@ const flag = z.enum(['0', '1', 'true', 'false']).transform((text) => text === '1
 /** What is read of them has to be restored first, which takes hours (docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html). */
 const ARCHIVES: ReadonlySet<string> = new Set(['GLACIER', 'DEEP_ARCHIVE'])
 
+const origin = z
+  .url({ protocol: /^https?$/, error: 'an http or https address' })
+  .refine((text) => isOrigin(text), 'no user, path or query')
+  .transform((text) => new URL(text).origin)
+  .optional()
+
 /** The names are those of the URL. */
 const Parameters = z.strictObject({
-  endpoint: z
-    .url({ protocol: /^https?$/, error: 'an http or https address' })
-    .refine((text) => isOrigin(text), 'no user, path or query')
-    .transform((text) => new URL(text).origin)
-    .optional(),
+  endpoint: origin,
+  public_endpoint: origin,
   region: z
     .string()
     .regex(/^[a-z0-9-]{1,64}$/, 'lower-case letters, digits and -')
@@ -75,7 +78,16 @@ export const blobs = z.string().transform((text, context): BlobsChoice => {
   if (new Set(url.searchParams.keys()).size !== url.searchParams.size) return fault('a parameter is given twice')
   const parsed = Parameters.safeParse(Object.fromEntries(url.searchParams))
   if (!parsed.success) return fault(parsed.error.issues.map(describe).join('; '))
-  const { endpoint, region, prefix, sse, sse_kms_key_id: keyId, force_path_style, variant_days } = parsed.data
+  const {
+    endpoint,
+    public_endpoint: publicEndpoint,
+    region,
+    prefix,
+    sse,
+    sse_kms_key_id: keyId,
+    force_path_style,
+    variant_days,
+  } = parsed.data
   const { cold_class: storageClass, cold_days: unseenDays } = parsed.data
   if ((storageClass === undefined) !== (unseenDays === undefined)) return fault('cold_class and cold_days go together')
   if (keyId !== undefined && sse !== 'aws:kms') return fault('sse_kms_key_id needs sse=aws:kms')
@@ -83,6 +95,7 @@ export const blobs = z.string().transform((text, context): BlobsChoice => {
     kind: 's3',
     bucket: url.host,
     endpoint,
+    publicEndpoint,
     region,
     prefix,
     encryption: sse === 'aws:kms' ? { kind: sse, keyId } : { kind: sse ?? 'none' },

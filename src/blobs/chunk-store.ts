@@ -1,6 +1,6 @@
 /** Port of the bytes of uploads in progress: written in pieces, in any order, by any instance. Drivers: `disk-chunks.ts`, `s3-chunks.ts`. */
 import type { Digest, UploadId } from '../core/ids.ts'
-import type { Piece } from '../core/upload-session.ts'
+import type { Piece, SentPart } from '../core/upload-session.ts'
 import type { Staged } from './store.ts'
 
 /** Where in the file a piece goes. */
@@ -17,7 +17,34 @@ export interface WrittenPiece {
   readonly bytes: number
 }
 
+/** A request by which a client puts one chunk into the store itself. */
+export interface SignedPut {
+  readonly url: string
+  /** To be sent as they are: they are signed. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Chunks that clients put into the store themselves, with a request signed for each. What they put is nobody's word: it is read again. */
+export interface DirectChunks {
+  /** The least that a chunk may have, but the last of a file. */
+  readonly minBytes: number
+  /**
+   * Signs the put of a chunk at its place; the store takes no other length. No call of the store. `digest`: what the chunk is declared to
+   * be, for a store that compares (AWS does, Ceph 16.2 does not). `seconds`: how long the request is good for.
+   */
+  sign(id: UploadId, part: SentPart, digest: Digest | undefined, seconds: number): Promise<SignedPut>
+  /** What was put, in the order of the file. @throws AppError `busy`. */
+  sent(id: UploadId): Promise<readonly SentPart[]>
+  /**
+   * As `ChunkStore.assemble`, of chunks that came either way. They are first copied where no signed request reaches, by the store itself; the
+   * copy is hashed, and `publish` is a copy again. @throws AppError `conflict` when a chunk has gone or is of another length.
+   */
+  assemble(id: UploadId, parts: readonly (Piece | SentPart)[], signal: AbortSignal): Promise<Staged>
+}
+
 export interface ChunkStore {
+  /** Where the store can take chunks from clients itself. */
+  readonly direct?: DirectChunks | undefined
   /**
    * Writes what the source has, at its place; durable when it resolves. Two writers of one place at a time are not for this port to keep
    * apart. @throws AppError `too-large` past `maxBytes`, `busy` (disk full, store away); what the source throws; the signal's reason.

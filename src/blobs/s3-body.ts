@@ -4,7 +4,6 @@
  */
 import { Readable } from 'node:stream'
 import { AppError } from '../core/errors.ts'
-import type { Digest } from '../core/ids.ts'
 import type { ObjectStream, S3Bucket } from './s3-bucket.ts'
 import { MAX_STREAMS, type S3Stats } from './s3-client.ts'
 import { asS3AppError, storeBusy } from './s3-faults.ts'
@@ -21,9 +20,11 @@ export interface S3Body {
   readonly bytes: number
 }
 
-export interface S3Original {
+/** An object whose bytes never change. */
+export interface S3Source {
   readonly key: string
-  readonly digest: Digest
+  /** What it is called where it is missing. */
+  readonly name: string
 }
 
 type Source = Pick<S3Bucket, 'stream'>
@@ -36,7 +37,7 @@ type Source = Pick<S3Bucket, 'stream'>
 export const openS3Body = async (
   source: Source,
   stats: S3Stats,
-  original: S3Original,
+  original: S3Source,
   range: ByteRange | undefined,
   signal: AbortSignal,
 ): Promise<S3Body> => {
@@ -80,19 +81,19 @@ const asStream = (pull: Pull, stats: S3Stats): Readable =>
 
 const openAt = async (
   source: Source,
-  { key, digest }: S3Original,
+  { key, name }: S3Source,
   range: ByteRange | undefined,
   signal: AbortSignal,
 ): Promise<ObjectStream> => {
   const found = await source.stream(key, range, signal)
-  if (!found) throw new AppError('internal', `the bytes of ${digest} are missing`)
+  if (!found) throw new AppError('internal', `the bytes of ${name} are missing`)
   return found
 }
 
 const createPull = (
   source: Source,
   stats: S3Stats,
-  original: S3Original,
+  original: S3Source,
   whole: ByteRange,
   first: Readable,
   signal: AbortSignal,

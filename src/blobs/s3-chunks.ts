@@ -11,28 +11,25 @@ import type { ChunkStore, Place } from './chunk-store.ts'
 import { openS3Body } from './s3-body.ts'
 import type { S3Bucket } from './s3-bucket.ts'
 import type { S3Connection } from './s3-client.ts'
+import { createS3Direct, pieceKey } from './s3-direct.ts'
 import { asS3AppError } from './s3-faults.ts'
+import type { S3Originals } from './s3-originals.ts'
 import { abortable } from './staging.ts'
-import type { OriginalStore } from './store.ts'
-
-/** Digits of an offset in a key: 2^53 has 16. They make the store's order the file's. */
-const OFFSET_DIGITS = 16
 
 export interface S3ChunkOptions {
   readonly connection: S3Connection
   readonly bucket: S3Bucket
   /** Where a whole session is staged: the store hashes it and has a file for the prober, as of any upload. */
-  readonly originals: Pick<OriginalStore, 'stage'>
+  readonly originals: Pick<S3Originals, 'stage' | 'stageObject'>
 }
 
 export const createS3Chunks = ({ connection, bucket, originals }: S3ChunkOptions): ChunkStore => {
   const root = `${connection.location.prefix}sessions/`
-  const keyOf = (id: UploadId, { offset, digest }: Omit<Piece, 'bytes'>) =>
-    `${root}${id}/${String(offset).padStart(OFFSET_DIGITS, '0')}-${digest}`
+  const keyOf = (id: UploadId, piece: Omit<Piece, 'bytes'>) => pieceKey(root, id, piece)
 
   async function* readAll(id: UploadId, pieces: readonly Piece[], signal: AbortSignal): AsyncGenerator<Uint8Array> {
     for (const piece of pieces) {
-      const original = { key: keyOf(id, piece), digest: piece.digest }
+      const original = { key: keyOf(id, piece), name: piece.digest }
       const { stream, bytes } = await openS3Body(bucket, connection.stats, original, undefined, signal)
       try {
         if (bytes !== piece.bytes)
@@ -45,6 +42,7 @@ export const createS3Chunks = ({ connection, bucket, originals }: S3ChunkOptions
   }
 
   return {
+    direct: createS3Direct({ connection, bucket, originals, root }),
     write: async (id, place, source, signal) => {
       const body = await gather(place, source, signal)
       const digest = parseDigest(hashOf('sha256', body))

@@ -1,4 +1,4 @@
-/** The bucket's lifecycle rules: two of ours, kept as the configuration says; everybody else's as they are. */
+/** The bucket's lifecycle rules: three of ours, kept as the configuration says; everybody else's as they are. */
 import {
   GetBucketLifecycleConfigurationCommand,
   type LifecycleRule,
@@ -24,13 +24,16 @@ export const lifecycleRules = ({
     Filter: { Prefix: `${prefix}variants/` },
     Expiration: { Days: variantDays },
   },
-  {
-    ID: `oriel-uploads-${prefix}`,
-    Status: 'Enabled',
-    Filter: { Prefix: `${prefix}originals/` },
-    AbortIncompleteMultipartUpload: { DaysAfterInitiation: ABORT_UPLOADS_DAYS },
-  },
+  abortRule(`oriel-uploads-${prefix}`, `${prefix}originals/`),
+  abortRule(`oriel-sessions-${prefix}`, `${prefix}sessions/`),
 ]
+
+const abortRule = (ID: string, Prefix: string): LifecycleRule => ({
+  ID,
+  Status: 'Enabled',
+  Filter: { Prefix },
+  AbortIncompleteMultipartUpload: { DaysAfterInitiation: ABORT_UPLOADS_DAYS },
+})
 
 /** @returns all rules to be put, or undefined when nothing is to be changed. Pure. */
 export const mergeRules = (

@@ -17,6 +17,8 @@ export interface S3Location {
   readonly bucket: string
   /** Origin of the store's URL; undefined means AWS. */
   readonly endpoint: string | undefined
+  /** Origin under which clients reach the store, for the requests that are signed for them; undefined: as we do. */
+  readonly publicEndpoint: string | undefined
   readonly region: string
   /** In front of every key: empty, or ending in `/`. */
   readonly prefix: string

@@ -3,11 +3,12 @@ import { rm } from 'node:fs/promises'
 import { type Digest, isDigest } from '../core/ids.ts'
 import { emptyFolder } from './folders.ts'
 import { createLocalCopies, type LocalCopies, type LocalCopyStats } from './local-copies.ts'
-import { openS3Body } from './s3-body.ts'
+import { openS3Body, type S3Source } from './s3-body.ts'
 import type { ListedObject, S3Bucket } from './s3-bucket.ts'
 import type { S3Connection } from './s3-client.ts'
+import { copyObject } from './s3-copy.ts'
 import { asS3AppError } from './s3-faults.ts'
-import { createS3Upload, type UploadFile } from './s3-upload.ts'
+import { createS3Upload } from './s3-upload.ts'
 import { type StagedFile, stageFile } from './staging.ts'
 import type { OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
 
@@ -23,6 +24,11 @@ export interface S3OriginalsOptions {
 }
 
 export interface S3Originals extends OriginalStore, OriginalLister {
+  /**
+   * Stages an object of this bucket whose bytes never change: read and hashed here, published by a copy that the store makes.
+   * @throws AppError `too-large` past `maxBytes`, and as `read`.
+   */
+  stageObject(source: S3Source, maxBytes: number, signal: AbortSignal): Promise<Staged>
   readonly copyStats: Readonly<LocalCopyStats>
 }
 
@@ -36,7 +42,7 @@ export const openS3Originals = async (options: S3OriginalsOptions): Promise<S3Or
     folder: await emptyFolder(folder, 'copies'),
     budgetBytes: options.copyBudgetBytes,
     download: async (digest, signal) =>
-      openS3Body(bucket, connection.stats, { key: keyOf(digest), digest }, undefined, signal),
+      openS3Body(bucket, connection.stats, { key: keyOf(digest), name: digest }, undefined, signal),
   })
   const upload = createS3Upload(connection, bucket, options.conditional)
 
@@ -45,12 +51,23 @@ export const openS3Originals = async (options: S3OriginalsOptions): Promise<S3Or
     stage: async (source, maxBytes, signal) => {
       // Not synced: the file is a stop on the way to the store, and nobody looks for it after a crash.
       const file = await stageFile(staging, source, maxBytes, signal, { sync: false })
-      return asStaged(file, keyOf(file.digest), upload, copies)
+      return asStaged(file, () => upload(keyOf(file.digest), file), copies)
+    },
+    stageObject: async (source, maxBytes, signal) => {
+      const { stream } = await openS3Body(bucket, connection.stats, source, undefined, signal)
+      try {
+        const file = await stageFile(staging, stream, maxBytes, signal, { sync: false })
+        const { bytes } = file
+        const publish = () => copyObject(connection, { key: source.key, bytes }, { key: keyOf(file.digest) }, signal)
+        return asStaged(file, publish, copies)
+      } finally {
+        stream.destroy()
+      }
     },
     size: async (digest) => (await orAppError(bucket.head(keyOf(digest))))?.bytes,
     open: (digest, signal) => copies.open(digest, signal),
     read: async (digest, range, signal) =>
-      (await openS3Body(bucket, connection.stats, { key: keyOf(digest), digest }, range, signal)).stream,
+      (await openS3Body(bucket, connection.stats, { key: keyOf(digest), name: digest }, range, signal)).stream,
     remove: async (digest) => {
       await copies.drop(digest)
       await orAppError(bucket.remove(keyOf(digest)))
@@ -63,12 +80,12 @@ export const originalKey = (prefix: string, digest: Digest): string =>
   `${prefix}originals/${digest.slice(0, 2)}/${digest}`
 
 /** The file that was published becomes the first local copy: who uploads a picture is about to look at it. */
-const asStaged = (file: StagedFile, key: string, upload: UploadFile, copies: LocalCopies): Staged => {
+const asStaged = (file: StagedFile, publish: () => Promise<void>, copies: LocalCopies): Staged => {
   let published = false
   return {
     ...file,
     publish: async () => {
-      if (!published) await orAppError(upload(key, file))
+      if (!published) await orAppError(publish())
       published = true
     },
     [Symbol.asyncDispose]: async () => {

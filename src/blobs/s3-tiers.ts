@@ -3,27 +3,16 @@
  * while. What lies where is what the store says, in its listing and its answers; nothing is kept beside it that could differ.
  */
 import { randomUUID } from 'node:crypto'
-import {
-  AbortMultipartUploadCommand,
-  type CompletedPart,
-  CompleteMultipartUploadCommand,
-  CopyObjectCommand,
-  CreateMultipartUploadCommand,
-  type StorageClass,
-  UploadPartCopyCommand,
-} from '@aws-sdk/client-s3'
-import { copySource, encryptionOf, type S3Bucket } from './s3-bucket.ts'
+import type { S3Bucket } from './s3-bucket.ts'
 import type { S3Log } from './s3-capabilities.ts'
 import type { S3Connection } from './s3-client.ts'
+import { COPY_LIMIT_MS, copyObject, MAX_COPY } from './s3-copy.ts'
 import { asS3AppError, judgeS3Error, nameS3Error } from './s3-faults.ts'
 import { listOriginals, originalKey } from './s3-originals.ts'
 import type { StorageTier, TieredOriginals } from './store.ts'
 
-/** S3 copies 5 GB in one call; in pieces of this a call takes 13 s at 20 MB/s, within an attempt's limit, and 50 GB are 200 of 10,000. */
-const MAX_COPY = 256 * 1024 * 1024
-/** One copy: two attempts and a pause. */
-const COPY_LIMIT_MS = 40_000
-const CALL_LIMIT_MS = 20_000
+/** A probe read back. */
+const READ_LIMIT_MS = 20_000
 
 /** @param cold the store's name for the class; every other than it and `STANDARD` is left alone. */
 export const createS3Tiers = (
@@ -49,7 +38,7 @@ export const createS3Tiers = (
         const found = await bucket.head(key)
         if (!found || found.bytes !== bytes || tierOf(found.storageClass) !== from) return false
         try {
-          await copyOntoItself(connection, { key, bytes, storageClass: classOf[to], maxCopy }, signal)
+          await copyObject(connection, { key, bytes }, { key, storageClass: classOf[to] }, signal, maxCopy)
         } catch (error) {
           // An attempt whose answer was lost: the next one is told that the copy would change nothing.
           if (judgeS3Error(error) !== 'refused' || tierOf((await bucket.head(key))?.storageClass) !== to) throw error
@@ -62,71 +51,6 @@ export const createS3Tiers = (
         throw asS3AppError(error)
       }
     },
-  }
-}
-
-interface Copy {
-  readonly key: string
-  readonly bytes: number
-  readonly storageClass: string
-  readonly maxCopy: number
-}
-
-const copyOntoItself = (connection: S3Connection, copy: Copy, signal: AbortSignal): Promise<void> =>
-  copy.bytes <= copy.maxCopy ? copyWhole(connection, copy, signal) : copyInParts(connection, copy, signal)
-
-/** What every copy says: how it is to be stored. The SDK's type has AWS' names only. */
-const storedAs = ({ location }: S3Connection, { key, storageClass }: Copy) => ({
-  Bucket: location.bucket,
-  Key: key,
-  StorageClass: storageClass as StorageClass,
-  ...encryptionOf(location.encryption),
-})
-
-const copyWhole = async (connection: S3Connection, copy: Copy, signal: AbortSignal): Promise<void> => {
-  const command = new CopyObjectCommand({
-    ...storedAs(connection, copy),
-    CopySource: copySource(connection.location.bucket, copy.key),
-    MetadataDirective: 'COPY',
-  })
-  const { client } = connection
-  await connection.call((abortSignal) => client.send(command, { abortSignal }), { limitMs: COPY_LIMIT_MS, signal })
-}
-
-/** Nothing changes before the last call. Parts of a process that died are removed by the bucket's lifecycle rule. */
-const copyInParts = async (connection: S3Connection, copy: Copy, signal: AbortSignal): Promise<void> => {
-  const { client } = connection
-  const Bucket = connection.location.bucket
-  const { key: Key, bytes, maxCopy } = copy
-  const limits = { limitMs: CALL_LIMIT_MS, signal }
-  const create = new CreateMultipartUploadCommand(storedAs(connection, copy))
-  const { UploadId } = await connection.call((abortSignal) => client.send(create, { abortSignal }), limits)
-  try {
-    const Parts: CompletedPart[] = []
-    for (let at = 0; at < bytes; at += maxCopy) {
-      const PartNumber = Parts.length + 1
-      const command = new UploadPartCopyCommand({
-        Bucket,
-        Key,
-        UploadId,
-        PartNumber,
-        CopySource: copySource(Bucket, Key),
-        CopySourceRange: `bytes=${at}-${Math.min(at + maxCopy, bytes) - 1}`,
-      })
-      const { CopyPartResult } = await connection.call((abortSignal) => client.send(command, { abortSignal }), {
-        limitMs: COPY_LIMIT_MS,
-        signal,
-      })
-      Parts.push({ PartNumber, ETag: CopyPartResult?.ETag })
-    }
-    const complete = new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } })
-    await connection.call((abortSignal) => client.send(complete, { abortSignal }), limits)
-  } catch (error) {
-    const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId })
-    await connection
-      .call((abortSignal) => client.send(abort, { abortSignal }), { limitMs: CALL_LIMIT_MS })
-      .catch(() => undefined)
-    throw error
   }
 }
 
@@ -149,13 +73,13 @@ export const probeColdClass = async (
   const key = `${location.prefix}probe/${randomUUID()}`
   try {
     await bucket.put(key, PROBE)
-    const copy = { key, bytes: PROBE.length, storageClass, maxCopy: MAX_COPY }
-    await copyWhole(connection, copy, AbortSignal.timeout(COPY_LIMIT_MS))
+    const probe = { key, bytes: PROBE.length }
+    await copyObject(connection, probe, { key, storageClass }, AbortSignal.timeout(COPY_LIMIT_MS))
     if ((await bucket.head(key))?.storageClass !== storageClass)
       throw new UnfitClass(
         `${name} does not store as ${storageClass}: it accepts the request and ignores it (cold_class)`,
       )
-    await bucket.get(key, CALL_LIMIT_MS)
+    await bucket.get(key, READ_LIMIT_MS)
   } catch (error) {
     if (error instanceof UnfitClass) throw error
     if (judgeS3Error(error) !== 'fault')

@@ -49,3 +49,6 @@ export interface Piece {
   readonly bytes: number
   readonly digest: Digest
 }
+
+/** Bytes of a session that its client put into the store itself: nobody here has read them yet. */
+export type SentPart = Omit<Piece, 'digest'>

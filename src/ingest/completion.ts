@@ -1,18 +1,20 @@
 /** From a whole session to an asset: once, however often and wherever it is asked for; by the same way as any upload (`commit.ts`). */
 import { BulkheadRejectedError, bulkhead } from 'cockatiel'
 import type { ChunkStore } from '../blobs/chunk-store.ts'
+import type { Staged } from '../blobs/store.ts'
 import type { Locker } from '../coordination/coordination.ts'
 import type { Asset } from '../core/asset.ts'
 import { AppError } from '../core/errors.ts'
 import type { UploadId } from '../core/ids.ts'
 import { unlessAborted } from '../core/unless-aborted.ts'
-import type { Piece, UploadSession } from '../core/upload-session.ts'
+import type { Piece, SentPart, UploadSession } from '../core/upload-session.ts'
 import type { DetailsText } from '../http/asset-details.ts'
 import { findAsset } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { dropPieces, listPieces } from '../metadata/upload-pieces.ts'
 import { findSession, type SessionOutcome, setSessionOutcome } from '../metadata/upload-sessions.ts'
 import type { Committed, Upload } from './commit.ts'
+import type { Parts } from './parts.ts'
 import { advance, assertWhole, isFinalFailure, type SessionEvent } from './session.ts'
 import type { Turns } from './turns.ts'
 
@@ -29,6 +31,7 @@ export interface CompletionPorts {
   readonly chunks: ChunkStore
   readonly locker: Locker
   readonly turns: Turns
+  readonly parts: Pick<Parts, 'withSent'>
   readonly commit: (upload: Upload, signal: AbortSignal) => Promise<Committed>
   /** Told of bytes that could not be removed: the sweep tries again. */
   readonly onFault: (error: unknown) => void
@@ -105,12 +108,12 @@ const completeAlone = async (ports: CompletionPorts, id: UploadId, limitMs: numb
   const session = await findSession(metadata.read, id)
   if (!session) throw new AppError('gone', `the upload session ${id} has ended`)
   if (session.state === 'done') return findMade(metadata, session)
-  const pieces = await listPieces(metadata.read, id)
   advance(session, 'complete', new Date())
-  assertWhole(session, pieces)
+  const chunksIn = await ports.parts.withSent(session, await listPieces(metadata.read, id))
+  assertWhole(session, chunksIn)
   await settle(metadata, id, 'complete', {})
   try {
-    const committed = await makeAsset(ports, session, pieces, signal)
+    const committed = await makeAsset(ports, session, chunksIn, signal)
     await settle(metadata, id, 'finish', { assetId: committed.asset.id, deduplicated: committed.deduplicated })
     await chunks.remove(id).catch(ports.onFault)
     return committed
@@ -128,17 +131,29 @@ const completeAlone = async (ports: CompletionPorts, id: UploadId, limitMs: numb
 const makeAsset = async (
   { chunks, turns, commit }: CompletionPorts,
   { id, declared, ownerId, details }: UploadSession,
-  pieces: readonly Piece[],
+  chunksIn: readonly (Piece | SentPart)[],
   signal: AbortSignal,
 ): Promise<Committed> => {
   // Nobody may write to what is about to be named by its hash. All is acknowledged, so whoever still writes repeats.
   await turns.clear(id, signal)
-  await using staged = await chunks.assemble(id, pieces, signal)
+  await using staged = await assemble(chunks, id, chunksIn, signal)
   if (declared !== null && staged.digest !== declared)
     throw new AppError('unprocessable', `the file's SHA-256 is ${staged.digest}, not ${declared} as was declared`)
   // No key of a client has a space. Whoever completes again after a crash in the middle finds the asset by it.
   const idempotencyKey = `upload ${id}`
   return await commit({ staged, ownerId, details: JSON.parse(details) as DetailsText, idempotencyKey }, signal)
+}
+
+const assemble = (
+  chunks: ChunkStore,
+  id: UploadId,
+  chunksIn: readonly (Piece | SentPart)[],
+  signal: AbortSignal,
+): Promise<Staged> => {
+  const pieces = chunksIn.filter((chunk) => 'digest' in chunk)
+  if (pieces.length === chunksIn.length) return chunks.assemble(id, pieces, signal)
+  if (chunks.direct) return chunks.direct.assemble(id, chunksIn, signal)
+  throw new AppError('internal', `the store of the upload ${id} takes no chunks from clients`)
 }
 
 const findMade = async (metadata: Metadata, { assetId, deduplicated }: UploadSession): Promise<Committed> => {

@@ -8,6 +8,7 @@ import type { Quota } from '../http/quota.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { createAdmission } from './admission.ts'
 import { type CompletionPorts, createCompletion } from './completion.ts'
+import { createParts } from './parts.ts'
 import { createPieceRows } from './piece-rows.ts'
 import { createPutChunk } from './put-chunk.ts'
 import { createSessionSweep, type SessionSweep } from './session-sweep.ts'
@@ -67,13 +68,14 @@ export const createResumable = (deps: ResumableDeps, options: ResumableOptions =
     maxBytesInFlight: options.maxBytesInFlight ?? GIB / 2,
   })
   const turns = createTurns()
+  const parts = createParts(deps.chunks.direct)
   const rows = createPieceRows(deps.metadata)
   const sessions = createSessions(
-    { ...deps, turns },
+    { ...deps, turns, parts },
     { maxBytes: options.maxBytes ?? 50 * GIB, maxOpen: options.maxOpen ?? 2_000, lifeMs: options.lifeMs ?? DAY_MS },
   )
   const receiving = createPutChunk({ ...deps, turns, rows, admission })
-  const completion = createCompletion({ ...deps, turns })
+  const completion = createCompletion({ ...deps, turns, parts })
   const locks = createTusLocks(deps)
   const sweep = createSessionSweep(deps, {
     sweepIntervalMs: options.sweepIntervalMs ?? 60_000,
@@ -82,7 +84,7 @@ export const createResumable = (deps: ResumableDeps, options: ResumableOptions =
   const shared = { ...deps, sessions, completion, idleMs, completeWaitMs }
   return {
     routes: [
-      createUploadRoutes({ ...shared, putChunk: receiving.putChunk }),
+      createUploadRoutes({ ...shared, parts, putChunk: receiving.putChunk }),
       createTusRoutes({ ...shared, rows, admission, locks }),
     ],
     sweep,
@@ -93,6 +95,7 @@ export const createResumable = (deps: ResumableDeps, options: ResumableOptions =
       chunksRunning: admission.stats.running,
       bytesInFlight: admission.stats.bytesInFlight,
       chunksRefused: admission.stats.refused,
+      partsSigned: parts.stats.signed,
       completing: completion.stats.running,
       completed: completion.stats.completed,
       completionsFailed: completion.stats.failed,

@@ -10,7 +10,7 @@
  * Every event may come twice: what has happened already is no fault (`NEXT` leads back to the same state).
  */
 import { AppError } from '../core/errors.ts'
-import type { Piece, SessionState, UploadSession } from '../core/upload-session.ts'
+import type { SentPart, SessionState, UploadSession } from '../core/upload-session.ts'
 
 const MIB = 1024 * 1024
 
@@ -121,7 +121,7 @@ const FINAL: ReadonlySet<string> = new Set(['unprocessable', 'undecodable', 'uns
 export const isFinalFailure = (error: unknown): error is AppError => error instanceof AppError && FINAL.has(error.kind)
 
 /** Gaps between what was acknowledged, in order. `pieces` are sorted by offset. */
-export const gapsIn = (pieces: readonly Pick<Piece, 'offset' | 'bytes'>[], bytes: number): readonly Span[] => {
+export const gapsIn = (pieces: readonly SentPart[], bytes: number): readonly Span[] => {
   const gaps: Span[] = []
   let at = 0
   for (const piece of [...pieces, { offset: bytes, bytes: 0 }]) {
@@ -132,7 +132,7 @@ export const gapsIn = (pieces: readonly Pick<Piece, 'offset' | 'bytes'>[], bytes
 }
 
 /** Bytes from the start without a gap: where a tus client goes on. */
-export const contiguousBytes = (pieces: readonly Pick<Piece, 'offset' | 'bytes'>[], bytes: number): number =>
+export const contiguousBytes = (pieces: readonly SentPart[], bytes: number): number =>
   gapsIn(pieces, bytes)[0]?.offset ?? bytes
 
 /** Chunk numbers in a message: the first of them, and how many. */
@@ -140,7 +140,7 @@ const SHOWN = 20
 
 export const missingChunks = (
   session: Pick<UploadSession, 'bytes' | 'chunkBytes'>,
-  pieces: readonly Pick<Piece, 'offset'>[],
+  pieces: readonly Pick<SentPart, 'offset'>[],
 ): readonly number[] => {
   const there = new Set(pieces.map(({ offset }) => offset / session.chunkBytes))
   return Array.from({ length: countChunks(session) }, (_, index) => index).filter((index) => !there.has(index))
@@ -149,7 +149,7 @@ export const missingChunks = (
 /** @throws AppError `conflict` naming what is missing. */
 export const assertWhole = (
   session: Pick<UploadSession, 'bytes' | 'chunkBytes' | 'protocol'>,
-  pieces: readonly Piece[],
+  pieces: readonly SentPart[],
 ): void => {
   const [gap] = gapsIn(pieces, session.bytes)
   if (!gap) return

@@ -3,11 +3,12 @@ import type { ChunkStore } from '../blobs/chunk-store.ts'
 import type { Locker } from '../coordination/coordination.ts'
 import { AppError } from '../core/errors.ts'
 import { type Digest, newUploadId, type OwnerId, type UploadId } from '../core/ids.ts'
-import type { Piece, UploadProtocol, UploadSession } from '../core/upload-session.ts'
+import type { Piece, SentPart, UploadProtocol, UploadSession } from '../core/upload-session.ts'
 import type { DetailsText } from '../http/asset-details.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { dropPieces, listPieces } from '../metadata/upload-pieces.ts'
 import { countOpenSessions, findSession, insertSession, setSessionOutcome } from '../metadata/upload-sessions.ts'
+import type { Parts } from './parts.ts'
 import { advance, planChunks, stateAt } from './session.ts'
 import type { Turns } from './turns.ts'
 
@@ -22,6 +23,7 @@ export interface SessionPorts {
   readonly locker: Locker
   /** Who writes chunks now: ended before their bytes are removed. */
   readonly turns: Turns
+  readonly parts: Pick<Parts, 'withSent'>
 }
 
 export interface SessionLimits {
@@ -98,6 +100,13 @@ export const createSessions = (ports: SessionPorts, limits: SessionLimits) => {
 
     /** The acknowledged bytes, in order. */
     pieces: (session: UploadSession): Promise<readonly Piece[]> => listPieces(metadata.read, session.id),
+
+    /** The chunks that are in, acknowledged or put into the store by the client, in order. @throws AppError `busy` when the store is away. */
+    received: async (session: UploadSession): Promise<readonly SentPart[]> => {
+      const pieces = await listPieces(metadata.read, session.id)
+      const open = session.state === 'receiving' || session.state === 'completing'
+      return open ? ports.parts.withSent(session, pieces) : pieces
+    },
 
     stateOf: (session: UploadSession) => stateAt(session, new Date()),
 

@@ -1,8 +1,9 @@
 /** What the calls on resumable uploads take and answer, as schemas. */
 import { z } from '@hono/zod-openapi'
 import { parseDigest } from '../core/ids.ts'
-import type { Piece, UploadSession } from '../core/upload-session.ts'
+import type { SentPart, UploadSession } from '../core/upload-session.ts'
 import { DetailsPatch, type DetailsText } from '../http/asset-details.ts'
+import type { PartsPage } from './parts.ts'
 import { contiguousBytes, countChunks, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, missingChunks, stateAt } from './session.ts'
 import type { NewSession } from './sessions.ts'
 
@@ -49,6 +50,39 @@ export const parseNewSession = (
   }
 }
 
+const PartSchema = z.object({
+  chunk: z.int().openapi({ description: 'counted from 0' }),
+  bytes: z.int().openapi({ description: 'what the store takes, no more and no less' }),
+  url: z.string().openapi({ description: 'PUT the chunk here; a secret for its time' }),
+  headers: z.record(z.string(), z.string()).openapi({ description: 'to be sent with it' }),
+})
+
+export const PartsSchema = z
+  .object({
+    parts: z.array(PartSchema),
+    parts_expire_at: z.string(),
+    next_parts: z.string().nullable().openapi({ description: 'GET it for those of the next chunks' }),
+  })
+  .openapi('UploadParts')
+
+export const CreatedSchema = z.object({
+  upload_session_id: z.string(),
+  chunk_size: z.int(),
+  chunk_count: z.int(),
+  expires_at: z.string(),
+  ...PartsSchema.partial().shape,
+})
+
+/** @param location of the session. */
+export const describeParts = (
+  { parts, expiresAt, next }: PartsPage,
+  location: string,
+): z.infer<typeof PartsSchema> => ({
+  parts: parts.map(({ headers, ...part }) => ({ ...part, headers: { ...headers } })),
+  parts_expire_at: expiresAt.toISOString(),
+  next_parts: next === undefined ? null : `${location}/parts?from=${next}`,
+})
+
 const STATES = ['created', 'receiving', 'completing', 'done', 'failed', 'expired', 'aborted'] as const
 
 export const SessionSchema = z
@@ -72,7 +106,7 @@ export const SessionSchema = z
 export type SessionDocument = z.infer<typeof SessionSchema>
 
 /** @param pieces in order; none are left of a session that has ended. */
-export const describeSession = (session: UploadSession, pieces: readonly Piece[]): SessionDocument => {
+export const describeSession = (session: UploadSession, pieces: readonly SentPart[]): SessionDocument => {
   const state = stateAt(session, new Date())
   const ended = state !== 'receiving' && state !== 'completing'
   const numbered = session.protocol === 'chunks' && !ended

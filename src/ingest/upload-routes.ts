@@ -10,10 +10,19 @@ import type { Guards } from '../http/principal.ts'
 import type { Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { createDigestCheck } from './digest-fields.ts'
+import type { Parts } from './parts.ts'
 import type { ChunkBody, PutChunk } from './put-chunk.ts'
 import { countChunks } from './session.ts'
 import type { Sessions } from './sessions.ts'
-import { describeSession, NewSessionSchema, parseNewSession, SessionSchema } from './upload-documents.ts'
+import {
+  CreatedSchema,
+  describeParts,
+  describeSession,
+  NewSessionSchema,
+  PartsSchema,
+  parseNewSession,
+  SessionSchema,
+} from './upload-documents.ts'
 
 export interface UploadRouteDeps {
   readonly guards: Guards
@@ -22,6 +31,7 @@ export interface UploadRouteDeps {
   readonly sessions: Sessions
   readonly completion: Completion
   readonly putChunk: PutChunk
+  readonly parts: Parts
   /** Longest wait for a client's next bytes. */
   readonly idleMs: number
   /** Longest wait of `complete` for the asset; then 202. */
@@ -38,16 +48,17 @@ const ChunkParams = IdParam.extend({
     .openapi({ param: { name: 'n', in: 'path' }, description: 'counted from 0', example: '0' }),
 })
 
+const PartsQuery = z.object({
+  from: z
+    .string()
+    .regex(/^\d{1,6}$/, 'a chunk number')
+    .default('0')
+    .openapi({ param: { name: 'from', in: 'query' }, description: 'first chunk of the page', example: '32' }),
+})
+
 const shared = { tags: ['uploads'], security: [{ bearer: [] }] }
 const json = <T>(description: string, schema: T) => ({ description, content: { 'application/json': { schema } } })
 const BINARY = { type: 'string' as const, format: 'binary' }
-
-const createdSchema = z.object({
-  upload_session_id: z.string(),
-  chunk_size: z.int(),
-  chunk_count: z.int(),
-  expires_at: z.string(),
-})
 
 const create = createRoute({
   ...shared,
@@ -55,9 +66,10 @@ const create = createRoute({
   path: '/uploads',
   summary: 'Begin a resumable upload',
   description:
-    'Details of the asset may be given as at a PATCH of it. Chunks are then put in any order, several at a time.',
+    'Details of the asset may be given as at a PATCH of it. Chunks are then put in any order, several at a time: here, or, where the answer has ' +
+    '`parts`, into the store itself.',
   request: { body: { required: true, content: { 'application/json': { schema: NewSessionSchema } } } },
-  responses: { 201: json('begun', createdSchema), ...problems(400, 401, 408, 413, 415, 429, 503) },
+  responses: { 201: json('begun', CreatedSchema), ...problems(400, 401, 408, 413, 415, 429, 503) },
 })
 
 const putChunk = createRoute({
@@ -73,6 +85,18 @@ const putChunk = createRoute({
     body: { required: true, content: { 'application/octet-stream': { schema: BINARY } } },
   },
   responses: { 204: { description: 'durable' }, ...problems(400, 401, 404, 409, 410, 415, 503) },
+})
+
+const parts = createRoute({
+  ...shared,
+  method: 'get',
+  path: '/uploads/{id}/parts',
+  summary: 'Signed requests that put chunks into the store itself',
+  description:
+    'From chunk `from` on, a page at a time; also anew, when the earlier ones have expired. 409 where the store takes none: a disk, encryption ' +
+    'by configuration, chunks below 5 MiB. A page costs one of the quota `uploads`.',
+  request: { params: IdParam, query: PartsQuery },
+  responses: { 200: json('a page', PartsSchema), ...problems(400, 401, 404, 409, 410, 429, 503) },
 })
 
 const find = createRoute({
@@ -128,13 +152,24 @@ export const createUploadRoutes = (deps: UploadRouteDeps): Router => {
       protocol: 'chunks',
       tusMetadata: null,
     })
+    const location = `${c.get('publicUrl')}/uploads/${session.id}`
     const answer = {
       upload_session_id: session.id,
       chunk_size: session.chunkBytes,
       chunk_count: countChunks(session),
       expires_at: session.expiresAt.toISOString(),
+      ...(deps.parts.taken(session) && describeParts(await deps.parts.sign(session, 0), location)),
     }
-    return c.json(answer, 201, { Location: `${c.get('publicUrl')}/uploads/${session.id}` })
+    return c.json(answer, 201, { Location: location, 'Cache-Control': 'no-store' })
+  })
+
+  routes.openapi({ ...parts, middleware: guards.caller }, async (c) => {
+    const session = await own(c, c.req.valid('param').id)
+    await deps.quota.spend(c, 'uploads', 1)
+    const page = await deps.parts.sign(session, Number(c.req.valid('query').from))
+    return c.json(describeParts(page, `${c.get('publicUrl')}/uploads/${session.id}`), 200, {
+      'Cache-Control': 'no-store',
+    })
   })
 
   routes.openapi({ ...putChunk, middleware: guards.caller }, async (c) => {
@@ -145,7 +180,7 @@ export const createUploadRoutes = (deps: UploadRouteDeps): Router => {
 
   routes.openapi({ ...find, middleware: guards.caller }, async (c) => {
     const session = await own(c, c.req.valid('param').id)
-    return c.json(describeSession(session, await sessions.pieces(session)), 200)
+    return c.json(describeSession(session, await sessions.received(session)), 200)
   })
 
   routes.openapi({ ...complete, middleware: guards.caller }, async (c) => {
@@ -153,7 +188,7 @@ export const createUploadRoutes = (deps: UploadRouteDeps): Router => {
     const made = await completion.complete(session, deps.completeWaitMs, c.req.raw.signal)
     if (made) return c.json(deps.describe(made.asset, c.get('publicUrl'), made.deduplicated), made.created ? 201 : 200)
     const now = await own(c, session.id)
-    return c.json(describeSession(now, await sessions.pieces(now)), 202, { 'Retry-After': '2' })
+    return c.json(describeSession(now, await sessions.received(now)), 202, { 'Retry-After': '2' })
   })
 
   routes.openapi({ ...abort, middleware: guards.caller }, async (c) => {

@@ -53,6 +53,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
     location: {
       bucket,
       endpoint: options.endpoint ?? ceph.endpoint,
+      publicEndpoint: undefined,
       region: 'us-east-1',
       prefix: '',
       encryption: { kind: 'none' },

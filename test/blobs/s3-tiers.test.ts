@@ -127,6 +127,7 @@ describe.runIf(cephIsHere)('a colder class on a Ceph gateway', () => {
 
   const locationOf = (bucket: string): S3Location => ({
     bucket,
+    publicEndpoint: undefined,
     endpoint: ceph.endpoint,
     region: 'us-east-1',
     prefix: '',

@@ -224,7 +224,7 @@ describe.runIf(cephIsHere)('on a Ceph gateway', () => {
         await using s3 = await openS3(ceph, { bucket, location: { prefix: 'a/', variantDays } })
         expect(s3.warnings).toEqual([])
         const found = await rules()
-        expect(found).toHaveLength(3)
+        expect(found).toHaveLength(4)
         expect(found).toContainEqual(theirs)
         expect(found.find(({ ID }) => ID === 'oriel-variants-a/')).toMatchObject({
           Filter: { Prefix: 'a/variants/' },
@@ -233,6 +233,8 @@ describe.runIf(cephIsHere)('on a Ceph gateway', () => {
       }
       await using _other = await openS3(ceph, { bucket, location: { prefix: 'b/' } })
       expect((await rules()).map(({ ID }) => ID).sort()).toEqual([
+        'oriel-sessions-a/',
+        'oriel-sessions-b/',
         'oriel-uploads-a/',
         'oriel-uploads-b/',
         'oriel-variants-a/',

@@ -1,0 +1,129 @@
+/**
+ * Chunks that clients put into the bucket themselves, by requests that are signed for one key, one length and some minutes. Each is an
+ * object beside those that came through an origin (`s3-chunks.ts`), so a file may come by both ways, and what nobody completes goes as they do.
+ *
+ * Who holds a signed request may put again until it expires, also after the bytes were hashed. So the chunks are first copied to a key
+ * for which nothing is signed, and only that copy is hashed and moved. Conditions on the source of a copy would save it, but Ceph 16.2 ignores them.
+ */
+import { randomUUID } from 'node:crypto'
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { AppError } from '../core/errors.ts'
+import type { Digest, UploadId } from '../core/ids.ts'
+import type { Piece, SentPart } from '../core/upload-session.ts'
+import type { DirectChunks, SignedPut } from './chunk-store.ts'
+import type { S3Bucket } from './s3-bucket.ts'
+import type { S3Connection } from './s3-client.ts'
+import { copyObject, joinObjects } from './s3-copy.ts'
+import { asS3AppError, judgeS3Error } from './s3-faults.ts'
+import type { S3Location } from './s3-location.ts'
+import type { S3Originals } from './s3-originals.ts'
+
+/** Of a part of an object, but the last (S3 API). */
+const MIN_PART_BYTES = 5 * 1024 * 1024
+/** Digits of an offset in a key: 2^53 has 16. They make the store's order the file's. */
+const OFFSET_DIGITS = 16
+const CHECKSUM = 'x-amz-checksum-sha256'
+
+export interface S3DirectOptions {
+  readonly connection: S3Connection
+  readonly bucket: S3Bucket
+  readonly originals: Pick<S3Originals, 'stageObject'>
+  /** Prefix of all sessions. */
+  readonly root: string
+}
+
+/** Of a chunk that came through an origin: it names its bytes. */
+export const pieceKey = (root: string, id: UploadId, { offset, digest }: Omit<Piece, 'bytes'>): string =>
+  `${root}${id}/${offsetText(offset)}-${digest}`
+
+const sentKey = (root: string, id: UploadId, offset: number): string => `${root}${id}/${offsetText(offset)}-sent`
+
+const offsetText = (offset: number): string => String(offset).padStart(OFFSET_DIGITS, '0')
+
+/** @returns undefined where objects are to be encrypted as configured: a client's put would not be. */
+export const createS3Direct = ({ connection, bucket, originals, root }: S3DirectOptions): DirectChunks | undefined => {
+  const { location } = connection
+  if (location.encryption.kind !== 'none') return undefined
+  const sign = createSigner(location)
+
+  const freeze = async (id: UploadId, parts: readonly (Piece | SentPart)[], signal: AbortSignal): Promise<string> => {
+    const sources = parts.map((part) => ({
+      key: 'digest' in part ? pieceKey(root, id, part) : sentKey(root, id, part.offset),
+      bytes: part.bytes,
+    }))
+    const [first, ...others] = sources
+    if (!first) throw new AppError('internal', `the upload ${id} has no chunks`)
+    const key = `${root}${id}/whole-${randomUUID()}`
+    if (others.length === 0) await copyObject(connection, first, { key }, signal)
+    else await joinObjects(connection, sources, { key }, signal)
+    return key
+  }
+
+  return {
+    minBytes: MIN_PART_BYTES,
+    sign: (id, { offset, bytes }, digest, seconds) =>
+      sign(sentKey(root, id, offset), bytes, digest, seconds).catch((error: unknown) => {
+        throw asS3AppError(error)
+      }),
+    sent: async (id) => {
+      const prefix = `${root}${id}/`
+      const parts: SentPart[] = []
+      try {
+        for await (const page of bucket.pages(prefix))
+          for (const { key, bytes } of page) {
+            const [, offset] = /^(\d{16})-sent$/.exec(key.slice(prefix.length)) ?? []
+            if (offset !== undefined) parts.push({ offset: Number(offset), bytes })
+          }
+      } catch (error) {
+        throw asS3AppError(error)
+      }
+      return parts
+    },
+    assemble: async (id, parts, signal) => {
+      const total = parts.reduce((sum, { bytes }) => sum + bytes, 0)
+      const key = await freeze(id, parts, signal).catch((error: unknown) => {
+        signal.throwIfAborted()
+        throw judgeS3Error(error) === 'missing' ? changed(id) : asS3AppError(error)
+      })
+      const staged = await originals.stageObject({ key, name: `the upload ${id}` }, total, signal).catch((error) => {
+        throw error instanceof AppError && error.kind === 'too-large' ? changed(id) : error
+      })
+      if (staged.bytes === total) return staged
+      await staged[Symbol.asyncDispose]()
+      throw changed(id)
+    },
+  }
+}
+
+const changed = (id: UploadId): AppError =>
+  new AppError('conflict', `chunks of the upload ${id} were changed while it was completed; look what is in`)
+
+type Sign = (key: string, bytes: number, digest: Digest | undefined, seconds: number) => Promise<SignedPut>
+
+/** Some 0.5 ms of CPU each (measured here). The client only signs: it never connects. */
+const createSigner = ({ bucket, endpoint, publicEndpoint, region, forcePathStyle }: S3Location): Sign => {
+  const origin = publicEndpoint ?? endpoint
+  const client = new S3Client({
+    region,
+    forcePathStyle,
+    ...(origin !== undefined && { endpoint: origin }),
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  })
+  return async (key, bytes, digest, seconds) => {
+    const checksum = digest && Buffer.from(digest, 'hex').toString('base64')
+    const command = new PutObjectCommand({
+      Bucket: bucket,
+      Key: key,
+      ContentLength: bytes,
+      ...(checksum && { ChecksumSHA256: checksum }),
+    })
+    const url = await getSignedUrl(client, command, {
+      expiresIn: seconds,
+      signableHeaders: new Set(['host', 'content-length', CHECKSUM]),
+      // In the query a store signs it and compares nothing (aws-sdk-js-v3 issue 4448).
+      unhoistableHeaders: new Set([CHECKSUM]),
+    })
+    return { url, headers: checksum ? { [CHECKSUM]: checksum } : {} }
+  }
+}

@@ -1,0 +1,123 @@
+/** Chunks that a client puts into the bucket itself, on a real gateway: what a signed request allows, and that it allows no more. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { SignedPut } from '../../src/blobs/chunk-store.ts'
+import { newUploadId } from '../../src/core/ids.ts'
+import type { Piece, SentPart } from '../../src/core/upload-session.ts'
+import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
+import { digestOf, inChunks, keysIn, never, openS3, sample, unfinishedUploads } from './s3-fixture.ts'
+
+const MIB = 1024 * 1024
+
+const put = async ({ url, headers }: SignedPut, body: Buffer<ArrayBuffer>): Promise<number> =>
+  (await fetch(url, { method: 'PUT', headers, body })).status
+
+describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', () => {
+  let ceph: Ceph
+  beforeAll(async () => {
+    ceph = await startCeph()
+  })
+  afterAll(() => ceph[Symbol.asyncDispose]())
+
+  const openDirect = async (prefix = 'p/') => {
+    const s3 = await openS3(ceph, { location: { prefix } })
+    const { direct } = s3.chunks
+    if (!direct) throw new Error('no direct chunks')
+    return { ...s3, direct }
+  }
+
+  it('a signed request is good for one key, one length, one method and its time', async () => {
+    await using s3 = await openDirect()
+    const id = newUploadId()
+    const body = sample(1000)
+    const signed = await s3.direct.sign(id, { offset: 0, bytes: body.length }, undefined, 60)
+    expect(signed.headers).toEqual({})
+    expect(await put(signed, sample(999))).toBe(403)
+    expect(await put(signed, sample(1001))).toBe(403)
+    expect((await fetch(signed.url)).status).toBe(403)
+    expect((await fetch(signed.url, { method: 'DELETE' })).status).toBe(403)
+    const elsewhere = signed.url.replace(`sessions/${id}`, `sessions/${newUploadId()}`)
+    expect(await put({ ...signed, url: elsewhere }, body)).toBe(403)
+    expect(await s3.direct.sent(id)).toEqual([])
+    expect(await put(signed, body)).toBe(200)
+    expect(await s3.direct.sent(id)).toEqual([{ offset: 0, bytes: 1000 }])
+    const brief = await s3.direct.sign(id, { offset: 0, bytes: 1000 }, undefined, 1)
+    await sleep(2_100)
+    expect(await put(brief, body)).toBe(403)
+  })
+
+  it('binds a declared digest: without its header, or with another one, it is no signed request', async () => {
+    await using s3 = await openDirect()
+    const body = sample(1000)
+    const digest = digestOf(body)
+    const signed = await s3.direct.sign(newUploadId(), { offset: 0, bytes: body.length }, digest, 60)
+    const checksum = Buffer.from(digest, 'hex').toString('base64')
+    expect(signed.headers).toEqual({ 'x-amz-checksum-sha256': checksum })
+    expect(await put({ ...signed, headers: {} }, body)).toBe(403)
+    const other = Buffer.from(digestOf(sample(1000, 1)), 'hex').toString('base64')
+    expect(await put({ ...signed, headers: { 'x-amz-checksum-sha256': other } }, body)).toBe(403)
+    expect(await put(signed, body)).toBe(200)
+  })
+
+  it('makes one original of chunks that came by either way, and can do so again until they are removed', async () => {
+    await using s3 = await openDirect()
+    const id = newUploadId()
+    const file = sample(17 * MIB + 5)
+    const [first, second, last] = [0, 6 * MIB, 12 * MIB].map((offset) => ({
+      offset,
+      bytes: Math.min(6 * MIB, file.length - offset),
+    })) as [SentPart, SentPart, SentPart]
+    const bytesOf = ({ offset, bytes }: SentPart) => Buffer.from(file.subarray(offset, offset + bytes))
+    for (const part of [last, first])
+      expect(await put(await s3.direct.sign(id, part, undefined, 60), bytesOf(part))).toBe(200)
+    const place = { offset: second.offset, maxBytes: second.bytes, totalBytes: file.length }
+    const piece: Piece = { ...second, ...(await s3.chunks.write(id, place, inChunks(bytesOf(second)), never)) }
+    expect(await s3.direct.sent(id)).toEqual([first, last])
+    for (let time = 0; time < 2; time++) {
+      await using staged = await s3.direct.assemble(id, [first, piece, last], never)
+      expect({ digest: staged.digest, bytes: staged.bytes }).toEqual({ digest: digestOf(file), bytes: file.length })
+      await staged.publish()
+    }
+    await s3.chunks.remove(id)
+    expect((await keysIn(ceph, s3.bucket)).filter((key) => key.includes('sessions/'))).toEqual([])
+    expect(await s3.originals.size(digestOf(file))).toBe(file.length)
+    const read = await s3.originals.read(digestOf(file), undefined, never)
+    expect(digestOf(Buffer.concat(await read.toArray()))).toBe(digestOf(file))
+    expect(await unfinishedUploads(ceph, s3.bucket)).toBe(0)
+  })
+
+  it('publishes what it has hashed, whatever is put by a request that is still good', async () => {
+    await using s3 = await openDirect()
+    const id = newUploadId()
+    const [body, other] = [sample(200_000), sample(200_000, 9)]
+    const part = { offset: 0, bytes: body.length }
+    const signed = await s3.direct.sign(id, part, undefined, 60)
+    expect(await put(signed, body)).toBe(200)
+    await using staged = await s3.direct.assemble(id, [part], never)
+    expect(await put(signed, other)).toBe(200)
+    await staged.publish()
+    const read = await s3.originals.read(digestOf(body), undefined, never)
+    expect(digestOf(Buffer.concat(await read.toArray()))).toBe(digestOf(body))
+    expect(await s3.originals.size(digestOf(other))).toBeUndefined()
+  })
+
+  it('says that a chunk has gone or is of another length, and leaves no upload unfinished', async () => {
+    await using s3 = await openDirect('')
+    const id = newUploadId()
+    const there = { offset: 0, bytes: 5 * MIB }
+    expect(await put(await s3.direct.sign(id, there, undefined, 60), sample(there.bytes))).toBe(200)
+    const gone = s3.direct.assemble(id, [there, { offset: there.bytes, bytes: 10 }], never)
+    await expect(gone).rejects.toMatchObject({ kind: 'conflict', message: expect.stringContaining(id) })
+    for (const bytes of [there.bytes - 1, there.bytes + 1])
+      await expect(s3.direct.assemble(id, [{ offset: 0, bytes }], never)).rejects.toMatchObject({ kind: 'conflict' })
+    expect(await unfinishedUploads(ceph, s3.bucket)).toBe(0)
+    const late = AbortSignal.abort(new Error('too late'))
+    await expect(s3.direct.assemble(id, [there], late)).rejects.toThrow('too late')
+  })
+
+  it('signs for the address under which clients reach the store', async () => {
+    await using s3 = await openS3(ceph, { location: { publicEndpoint: 'https://store.example' } })
+    const signed = await s3.chunks.direct?.sign(newUploadId(), { offset: 0, bytes: 1 }, undefined, 60)
+    expect(signed?.url.startsWith(`https://store.example/${s3.bucket}/sessions/`)).toBe(true)
+  })
+})
