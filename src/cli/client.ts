@@ -1,15 +1,15 @@
 /** One HTTP exchange with the server. Bodies are streamed from files with their exact length; nothing is retried here. */
-import { type FileHandle, open } from 'node:fs/promises'
-import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { setImmediate } from 'node:timers/promises'
+import { type FileBody, FileFault, type FilePart, openFile, readPart } from './file-part.ts'
 import type { Server } from './server.ts'
-
-/** A part of a local file. */
-export interface FilePart {
-  readonly path: string
-  readonly offset: number
-  readonly bytes: number
-}
 
 export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -22,6 +22,12 @@ export interface Call {
   readonly onSent?: (bytes: number) => void
   /** Longest silence, in milliseconds. */
   readonly idleMs?: number
+}
+
+/** A request of which every part was signed by the server: whoever has it may send it, and no other. */
+export interface SignedPut {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /** Whatever the server said, errors too. */
@@ -38,56 +44,65 @@ export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
 }
 
-/** The file itself cannot be read, or is no longer what it was. */
-export class FileFault extends Error {
-  override readonly name = 'FileFault'
-}
-
 export interface Client extends Disposable {
   readonly url: string
   /** @throws NoAnswer, FileFault, the signal's reason. */
   call(call: Call, signal: AbortSignal): Promise<Answer>
+  /** A part of a file to the server's store, without the key. @throws as `call`. */
+  put(signed: SignedPut, body: Required<Pick<Call, 'file' | 'onSent'>>, signal: AbortSignal): Promise<Answer>
 }
 
 /** The server itself gives up on a body after 30 s of silence; a proxy in front usually has 60 s. */
 const IDLE_MS = 60_000
 /** The longest list we ask for is that of API keys: 80,000 of 200 bytes. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024
-/** 256 KiB: 32 reads a chunk of 8 MiB, and 16 MiB in all at the greatest concurrency of 64. */
-const READ_BYTES = 256 * 1024
-
 /** @param connections kept open, and the most that are open at once. */
 export const createClient = ({ url, key }: Server, connections: number): Client => {
-  const secure = url.startsWith('https:')
-  const agent = new (secure ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: connections })
-  const call: Client['call'] = async ({ method, path, headers, json, file, onSent, idleMs = IDLE_MS }, signal) => {
-    signal.throwIfAborted()
-    await using handle = file && (await openFile(file.path))
-    const text = json === undefined ? undefined : Buffer.from(JSON.stringify(json))
-    const request = (secure ? httpsRequest : httpRequest)(url + path, {
-      method,
-      agent,
-      signal,
-      headers: {
+  const agents = {
+    http: new HttpAgent({ keepAlive: true, maxSockets: connections }),
+    https: new HttpsAgent({ keepAlive: true, maxSockets: connections }),
+  }
+  const open = (
+    method: Call['method'],
+    to: string,
+    headers: OutgoingHttpHeaders,
+    idleMs: number,
+    signal: AbortSignal,
+  ) => {
+    const secure = to.startsWith('https:')
+    const agent = secure ? agents.https : agents.http
+    const request = (secure ? httpsRequest : httpRequest)(to, { method, agent, signal, headers })
+    const silent = () => request.destroy(new NoAnswer(`${new URL(to).origin} was silent for ${idleMs / 1000} s`))
+    return request.setTimeout(idleMs, silent)
+  }
+  return {
+    url,
+    call: async ({ method, path, headers, json, file, onSent, idleMs = IDLE_MS }, signal) => {
+      signal.throwIfAborted()
+      await using handle = file && (await openFile(file.path))
+      const text = json === undefined ? undefined : Buffer.from(JSON.stringify(json))
+      const all = {
         Accept: 'application/json',
         Authorization: `Bearer ${key}`,
         ...(text && { 'Content-Type': 'application/json' }),
         ...(method !== 'GET' && { 'Content-Length': file?.bytes ?? text?.length ?? 0 }),
         ...headers,
-      },
-    })
-    request.setTimeout(idleMs, () => request.destroy(new NoAnswer(`${url} was silent for ${idleMs / 1000} s`)))
-    const body = handle && file ? { handle, file, onSent } : text
-    // Awaited here: the file is closed with this block.
-    return await exchange(request, body, signal)
+      }
+      const body = handle && file ? { handle, file, onSent } : text
+      // Awaited here: the file is closed with this block.
+      return await exchange(open(method, url + path, all, idleMs, signal), body, signal)
+    },
+    put: async (signed, { file, onSent }, signal) => {
+      signal.throwIfAborted()
+      await using handle = await openFile(file.path)
+      const headers = { ...signed.headers, 'Content-Length': file.bytes }
+      return await exchange(open('PUT', signed.url, headers, IDLE_MS, signal), { handle, file, onSent }, signal)
+    },
+    [Symbol.dispose]: () => {
+      agents.http.destroy()
+      agents.https.destroy()
+    },
   }
-  return { url, call, [Symbol.dispose]: () => agent.destroy() }
-}
-
-interface FileBody {
-  readonly handle: FileHandle
-  readonly file: FilePart
-  readonly onSent: ((bytes: number) => void) | undefined
 }
 
 /** An answer may come before the body has been sent, such as 413: then it counts, and the rest of the body does not. */
@@ -102,12 +117,16 @@ const exchange = async (
   })
   // Later errors of a request that was answered, and of one whose file failed first, are nobody's.
   request.on('error', () => undefined)
-  answered.catch(() => undefined)
+  let over = false
+  const settle = () => {
+    over = true
+  }
+  answered.then(settle, settle)
   let fault: FileFault | undefined
   const sending =
     body === undefined || Buffer.isBuffer(body)
       ? Promise.resolve(void request.end(body))
-      : pump(readPart(body), request).catch((error: unknown) => {
+      : pump(readPart(body), request, () => over).catch((error: unknown) => {
           if (error instanceof FileFault) fault = error
           request.destroy()
         })
@@ -124,10 +143,20 @@ const exchange = async (
   }
 }
 
-/** Ends early, without fault, when the request is over. Not `pipeline`, which returns while its source is still reading. */
-const pump = async (source: AsyncIterable<Uint8Array>, request: ClientRequest): Promise<void> => {
+/**
+ * Ends early, without fault, when the request was answered. Not `pipeline`, which returns while its source is still reading. A server that
+ * answers and hangs up resets the connection under the next write, and the answer is lost with it: so what has arrived is read before each
+ * (one whole round of the event loop).
+ */
+const pump = async (
+  source: AsyncIterable<Uint8Array>,
+  request: ClientRequest,
+  isOver: () => boolean,
+): Promise<void> => {
   for await (const piece of source) {
-    if (request.destroyed) return
+    await setImmediate()
+    await setImmediate()
+    if (isOver()) return
     if (!request.write(piece)) await writable(request)
   }
   request.end()
@@ -145,30 +174,6 @@ const writable = (request: ClientRequest): Promise<void> =>
     request.on('close', settle)
     if (request.destroyed) settle()
   })
-
-const openFile = async (path: string): Promise<FileHandle> => {
-  try {
-    return await open(path)
-  } catch (cause) {
-    throw new FileFault(reasonOf(cause), { cause })
-  }
-}
-
-/** @throws (while iterated) FileFault when the file cannot be read, or is shorter than it was. */
-async function* readPart({ handle, file, onSent }: FileBody): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.allocUnsafe(READ_BYTES)
-  for (let sent = 0; sent < file.bytes; ) {
-    const wanted = Math.min(READ_BYTES, file.bytes - sent)
-    const { bytesRead } = await handle.read(buffer, 0, wanted, file.offset + sent).catch((cause: unknown) => {
-      throw new FileFault(reasonOf(cause), { cause })
-    })
-    if (bytesRead === 0) throw new FileFault('the file became shorter while it was sent')
-    sent += bytesRead
-    // A copy: the stream below may still hold the last piece when the next is read.
-    yield Buffer.from(buffer.subarray(0, bytesRead))
-    onSent?.(bytesRead)
-  }
-}
 
 const readAnswer = async (response: IncomingMessage): Promise<Answer> => {
   const pieces: Buffer[] = []
@@ -198,20 +203,4 @@ const parseJson = (text: string): unknown => {
   } catch {
     return undefined
   }
-}
-
-/** The system's word for a fault of a file, without its path, which is said beside it. */
-export const reasonOf = (error: unknown): string => {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
-  const known: Readonly<Record<string, string>> = {
-    EACCES: 'permission denied',
-    EPERM: 'not permitted',
-    ENOENT: 'no such file',
-    ENOTDIR: 'no such file',
-    EISDIR: 'a folder',
-    ELOOP: 'too many symbolic links',
-    EMFILE: 'too many open files',
-    EIO: 'the disk cannot read it',
-  }
-  return (code && known[code]) ?? (error instanceof Error ? error.message : String(error))
 }

@@ -1,7 +1,7 @@
 /** Hashes of files, read in pieces: memory is the same for a thumbnail and for 50 GB. */
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { FileFault, reasonOf } from './client.ts'
+import { FileFault, reasonOf } from './file-part.ts'
 
 /** 1 MiB: on two cores larger pieces hash no faster. */
 const PIECE_BYTES = 1024 * 1024

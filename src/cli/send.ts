@@ -2,10 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Answer, Call, Client } from './client.ts'
+import { putCounted, sendCounted } from './counted.ts'
 import { contentDigest, type Fingerprint } from './fingerprint.ts'
 import { type Details, detailsMembers, detailsQuery, idempotencyKey } from './plan.ts'
 import { type Persistence, persist } from './retry.ts'
 import type { SessionFiles } from './session-file.ts'
+import { openStore, type PartsPage, PartsSchema } from './store.ts'
 
 export interface Sending {
   readonly client: Client
@@ -56,32 +58,11 @@ export const sendWhole = async (
   }
 }
 
-/** What an attempt that failed has sent is taken back. */
-const sendCounted = async (
-  client: Client,
-  call: Call,
-  onSent: (bytes: number) => void,
-  signal: AbortSignal,
-): Promise<Answer> => {
-  let sent = 0
-  const counted = {
-    ...call,
-    onSent: (bytes: number) => {
-      sent += bytes
-      onSent(bytes)
-    },
-  }
-  try {
-    const answer = await client.call(counted, signal)
-    if (answer.status >= 400) onSent(-sent)
-    return answer
-  } catch (error) {
-    onSent(-sent)
-    throw error
-  }
-}
-
-const BegunSchema = z.object({ upload_session_id: z.string(), chunk_size: z.int().positive() })
+const BegunSchema = z.object({
+  upload_session_id: z.string(),
+  chunk_size: z.int().positive(),
+  ...PartsSchema.partial().shape,
+})
 const StateSchema = z.object({
   state: z.string(),
   chunk_size: z.int().positive(),
@@ -92,6 +73,8 @@ interface Session {
   readonly id: string
   readonly chunkBytes: number
   readonly missing: readonly number[]
+  /** What the server signed at the beginning. Undefined: nothing. `'ask'`: it is not known whether it would. */
+  readonly parts: PartsPage | 'ask' | undefined
 }
 
 /** A session that ended meanwhile is begun anew so often. */
@@ -126,7 +109,7 @@ const findSession = async ({ print, details }: LocalFile, sending: Sending): Pro
   const { chunk_size: chunkBytes, missing_chunks: missing } = found.data
   const there = print.bytes - missing.reduce((sum, n) => sum + chunkLength(print.bytes, chunkBytes, n), 0)
   sending.onThere(there)
-  return { id, chunkBytes, missing }
+  return { id, chunkBytes, missing, parts: 'ask' }
 }
 
 /** Of one that is done, completion answers with its asset. */
@@ -152,7 +135,8 @@ const beginSession = async (
   if (answer.status !== 201 || !begun.success) return answer
   const { upload_session_id: id, chunk_size: chunkBytes } = begun.data
   await sessions.keep(print, details, id)
-  return { id, chunkBytes, missing: Array.from({ length: Math.ceil(print.bytes / chunkBytes) }, (_, n) => n) }
+  const missing = Array.from({ length: Math.ceil(print.bytes / chunkBytes) }, (_, n) => n)
+  return { id, chunkBytes, missing, parts: PartsSchema.safeParse(begun.data).data }
 }
 
 /** @returns bytes of chunk `n`, counted from 0: all are equal but the last. */
@@ -162,15 +146,22 @@ export const chunkLength = (fileBytes: number, chunkBytes: number, n: number): n
 /** Several at once, as places allow. @returns the first refusal; undefined when all are in. */
 const putMissing = async (
   { path, print }: LocalFile,
-  { id, chunkBytes, missing }: Session,
+  { id, chunkBytes, missing, parts }: Session,
   { client, withPlace, persistence, onSent }: Sending,
 ): Promise<Answer | undefined> => {
   // A chunk that fails for good stops the others: the file has failed.
   const failing = new AbortController()
   const signal = AbortSignal.any([persistence.signal, failing.signal])
   let refusal: Answer | undefined
+  const store = openStore(client, id, parts, signal)
   const put = async (n: number): Promise<void> => {
     const part = { offset: n * chunkBytes, bytes: chunkLength(print.bytes, chunkBytes, n) }
+    const signed = await store.find(n)
+    if (signed) {
+      const sent = await withPlace(() => putCounted(client, signed, { path, ...part }, onSent, signal))
+      if (sent) return
+      store.leave()
+    }
     const answer = await persist(
       () =>
         withPlace(async () => {

@@ -1,7 +1,8 @@
 /** One file, from its first byte read to its outcome. */
 import { basename } from 'node:path'
-import { type Client, FileFault, NoAnswer } from './client.ts'
+import { type Client, NoAnswer } from './client.ts'
 import { EXIT, Stop } from './exit.ts'
+import { FileFault } from './file-part.ts'
 import { type Fingerprint, fingerprint, possessionProof } from './fingerprint.ts'
 import {
   type Challenge,

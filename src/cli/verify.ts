@@ -1,7 +1,8 @@
 /** `oriel verify`: does the server have these very files, and are they ours there? Nothing is changed. */
 import { defineCommand, type Options, wholeNumber } from './arguments.ts'
-import { type Client, createClient, FileFault } from './client.ts'
+import { type Client, createClient } from './client.ts'
 import { EXIT } from './exit.ts'
+import { FileFault } from './file-part.ts'
 import { fingerprint } from './fingerprint.ts'
 import { eachOf } from './places.ts'
 import type { Known } from './plan.ts'

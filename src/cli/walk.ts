@@ -2,7 +2,7 @@
 import type { Dirent, Stats } from 'node:fs'
 import { lstat, readdir, stat } from 'node:fs/promises'
 import { basename, join, matchesGlob } from 'node:path'
-import { reasonOf } from './client.ts'
+import { reasonOf } from './file-part.ts'
 
 export interface WalkOptions {
   readonly recursive: boolean

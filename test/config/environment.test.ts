@@ -123,11 +123,12 @@ describe('ORIEL_BLOBS', () => {
 
   it('takes every parameter', () => {
     const parameters =
-      'region=eu-1&prefix=a/b&sse=aws:kms&sse_kms_key_id=k&force_path_style=0&variant_days=7&cold_class=STANDARD_IA&cold_days=90'
+      'public_endpoint=https://img.example/&region=eu-1&prefix=a/b&sse=aws:kms&sse_kms_key_id=k&force_path_style=0&variant_days=7&cold_class=STANDARD_IA&cold_days=90'
     expect(blobsOf(`s3://my-bucket?endpoint=https://s3.example:9000/&${parameters}`)).toEqual({
       kind: 's3',
       bucket: 'my-bucket',
       endpoint: 'https://s3.example:9000',
+      publicEndpoint: 'https://img.example',
       region: 'eu-1',
       prefix: 'a/b/',
       encryption: { kind: 'aws:kms', keyId: 'k' },
@@ -146,6 +147,7 @@ describe('ORIEL_BLOBS', () => {
     ['s3://hunter2:hunter2@my-bucket', 'no credentials in the URL'],
     ['s3://my-bucket?endpoint=https://hunter2:hunter2@s3.example', 'endpoint: no user'],
     ['s3://my-bucket?endpoint=ftp://hunter2', 'endpoint: an http or https address'],
+    ['s3://my-bucket?public_endpoint=https://s3.example/path', 'public_endpoint: no user, path or query'],
     ['s3://my-bucket?endpoint=', 'endpoint: an http or https address'],
     ['s3://my-bucket?endpoint=hunter2', 'endpoint: an http or https address'],
     ['s3://my-bucket?secret_access_key=hunter2', 'no such parameter: secret_access_key'],

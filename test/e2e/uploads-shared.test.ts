@@ -83,6 +83,30 @@ const suite = (): void => {
     for (const origin of [back, two]) expect(await readdir(join(origin.data, 'staging'))).toEqual([])
   }, 90_000)
 
+  it('take what a client put into the store: signed by one, completed by both at once', async () => {
+    const { bucket, one, two } = await startTwo()
+    await using _one = one
+    await using _two = two
+    const file = fileOf(17 * 1024 * 1024, 3)
+    const wanted = { file_name: 'a.jpg', file_size: file.length, mime_type: 'image/jpeg' }
+    const headers = { 'Content-Type': 'application/json' }
+    const begun = await json<{ upload_session_id: string; chunk_size: number; parts: { url: string }[] }>(
+      await one.api('/uploads', { method: 'POST', headers, body: JSON.stringify(wanted) }),
+    )
+    const path = `/uploads/${begun.upload_session_id}`
+    const again = await json<typeof begun>(await two.api(`${path}/parts`))
+    expect([begun.parts.length, again.parts.length]).toEqual([3, 3])
+    for (const [index, { url }] of [...begun.parts.slice(0, 2), ...again.parts.slice(2)].entries()) {
+      const body = file.subarray(index * begun.chunk_size, (index + 1) * begun.chunk_size)
+      expect((await fetch(url, { method: 'PUT', body })).status).toBe(200)
+    }
+    const answers = await Promise.all([one, two].map((origin) => origin.api(`${path}/complete`, { method: 'POST' })))
+    const assets = await Promise.all(answers.map((answer) => json<AssetJson>(answer)))
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 201])
+    expect(assets.map(({ hash }) => hash)).toEqual([sha256(file), sha256(file)])
+    expect((await keysIn(ceph, bucket)).filter((key) => key.includes('sessions/'))).toEqual([])
+  }, 90_000)
+
   it('hand a tus upload over: who waits at one is heard by the holder at the other', async () => {
     const { one, two } = await startTwo()
     await using _one = one

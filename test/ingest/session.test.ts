@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { AppError } from '../../src/core/errors.ts'
 import { newUploadId, parseDigest } from '../../src/core/ids.ts'
 import type { SessionState } from '../../src/core/upload-session.ts'
+import { mergeSent } from '../../src/ingest/parts.ts'
 import {
   advance,
   assertWhole,
@@ -119,6 +120,34 @@ describe('chunks', () => {
         expect(contiguousBytes(pieces, bytes)).toBe(missing[0] === undefined ? bytes : missing[0] * 10)
         expect(kindOf(() => assertWhole(file, pieces))).toBe(missing.length === 0 ? 'undefined' : '! conflict')
       }),
+    )
+  })
+
+  it('that a client put into the store count where none was acknowledged, and only whole ones', () => {
+    const part = fc.record({ offset: fc.integer({ min: 0, max: 120 }), bytes: fc.integer({ min: 0, max: 15 }) })
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 100 }),
+        fc.infiniteStream(fc.boolean()),
+        fc.array(part),
+        (bytes, coins, odd) => {
+          const file = { bytes, chunkBytes: 10 }
+          const all = Array.from({ length: Math.ceil(bytes / 10) }, (_, index) => spanOf(file, index))
+          const digest = parseDigest('0'.repeat(64))
+          const pieces = all.filter(() => coins.next().value).map((span) => ({ ...span, digest }))
+          const put = [...odd, ...all.filter(() => coins.next().value)]
+          const sent = [...new Map(put.map((one) => [one.offset, one])).values()]
+          const merged = mergeSent(file, pieces, sent)
+          const isPart = ({ offset, bytes: length }: { offset: number; bytes: number }) =>
+            all.some((span) => span.offset === offset && span.bytes === length)
+          expect(merged.filter((one) => 'digest' in one)).toEqual(pieces)
+          expect(merged.every(isPart)).toBe(true)
+          const offsets = merged.map(({ offset }) => offset)
+          expect(offsets).toEqual(
+            [...new Set([...pieces, ...sent.filter(isPart)].map(({ offset }) => offset))].sort((a, b) => a - b),
+          )
+        },
+      ),
     )
   })
 })
