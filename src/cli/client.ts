@@ -7,7 +7,7 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { setImmediate } from 'node:timers/promises'
+import { letArrive } from '../core/let-arrive.ts'
 import { type FileBody, FileFault, type FilePart, openFile, readPart } from './file-part.ts'
 import type { Server } from './server.ts'
 
@@ -143,19 +143,14 @@ const exchange = async (
   }
 }
 
-/**
- * Ends early, without fault, when the request was answered. Not `pipeline`, which returns while its source is still reading. A server that
- * answers and hangs up resets the connection under the next write, and the answer is lost with it: so what has arrived is read before each
- * (one whole round of the event loop).
- */
+/** Ends early, without fault, when the request was answered. Not `pipeline`, which returns while its source is still reading. */
 const pump = async (
   source: AsyncIterable<Uint8Array>,
   request: ClientRequest,
   isOver: () => boolean,
 ): Promise<void> => {
   for await (const piece of source) {
-    await setImmediate()
-    await setImmediate()
+    await letArrive()
     if (isOver()) return
     if (!request.write(piece)) await writable(request)
   }

@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import type { Readable } from 'node:stream'
+import { letArrive } from '../core/let-arrive.ts'
 
 export type Verdict = { readonly kind: 'clean' } | { readonly kind: 'infected'; readonly signature: string }
 
@@ -53,11 +54,13 @@ export const createClamd = (address: ClamdAddress): Scanner => ({
 
 const send = async (socket: Socket, bytes: Readable): Promise<void> => {
   await write(socket, Buffer.from('zINSTREAM\0'))
-  for await (const chunk of bytes as AsyncIterable<Buffer>) {
+  // Left as they are where a write fails: their own error would hide the scanner's answer.
+  for await (const chunk of bytes.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     for (let at = 0; at < chunk.length; at += MAX_CHUNK) {
       const part = chunk.subarray(at, at + MAX_CHUNK)
       const length = Buffer.alloc(4)
       length.writeUInt32BE(part.length)
+      await letArrive()
       socket.cork()
       socket.write(length)
       const done = write(socket, part)

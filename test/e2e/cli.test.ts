@@ -1,11 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../engines/port.ts'
 import { begin, ORIEL, parseLines, run } from './command.ts'
 import { ADMIN_KEY, json, type Origin, startOrigin } from './origin.ts'
 
@@ -39,14 +38,6 @@ const makePhotos = async (name: string, count: number): Promise<string> => {
   await mkdir(made)
   for (let n = 0; n < count; n += 1) await writeFile(join(made, `${String(n).padStart(3, '0')}.jpg`), picture())
   return made
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** Hashes of every live asset, one for each. */

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { EICAR, startClamd } from '../engines/clamd.ts'
+import { EICAR, startClamdDouble } from '../engines/clamd-double.ts'
 import { picture } from '../fixtures/write-path.ts'
 import { startOrigin } from './origin.ts'
 
@@ -16,7 +16,7 @@ const until = async (done: () => Promise<boolean>): Promise<void> => {
 }
 
 it('holds an upload until it is clean, renders it ahead, and never serves what is infected', async () => {
-  await using clamd = await startClamd()
+  await using clamd = await startClamdDouble()
   await using origin = await startOrigin({
     env: {
       ORIEL_CLAMD: `tcp://127.0.0.1:${clamd.port}`,

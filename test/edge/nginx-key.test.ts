@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest'
-import { freePort, nginxThere, startNginx } from '../engines/nginx.ts'
+import { nginxThere, startNginx } from '../engines/nginx.ts'
+import { freePort } from '../engines/port.ts'
 import { agree } from './agree.ts'
 
 describe.runIf(nginxThere)('nginx’s maps', () => {

@@ -7,12 +7,12 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { accessSync, constants } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { freePorts } from './port.ts'
 
 const run = promisify(execFile)
 
@@ -89,7 +89,7 @@ const bringUp = async (
   stop: () => Promise<void>,
   storageClass: string | undefined,
 ): Promise<Ceph> => {
-  const [gateway, monitor, monitorV1] = await freePorts()
+  const [gateway = 0, monitor = 0, monitorV1 = 0] = await freePorts(3)
   for (const name of ['mon', 'osd', 'rgw', 'run', 'log']) await mkdir(join(folder, name))
   const fsid = randomUUID()
   const addresses = `[v2:127.0.0.1:${monitor},v1:127.0.0.1:${monitorV1}]`
@@ -149,25 +149,6 @@ const bringUp = async (
       await stop()
     },
   }
-}
-
-/** Three ports that were free a moment ago, held together so that they differ. */
-const freePorts = async (): Promise<readonly [number, number, number]> => {
-  const servers = [createServer(), createServer(), createServer()]
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject)
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address()
-            resolve(typeof address === 'object' && address ? address.port : 0)
-          })
-        }),
-    ),
-  )
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return [ports[0] ?? 0, ports[1] ?? 0, ports[2] ?? 0]
 }
 
 const answering = async (endpoint: string, daemons: readonly ChildProcess[]): Promise<void> => {

@@ -1,12 +1,12 @@
 /** Debian's nginx with the generated edge in front of some origins, on a free port, in a temporary folder. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NGINX_DEFAULTS, renderNginx } from '../../edge/generate/nginx.ts'
 import type { NginxSettings } from '../../edge/generate/settings.ts'
+import { freePort } from './port.ts'
 
 export const PURGE_KEY = 'a-purge-key-for-tests'
 
@@ -18,16 +18,6 @@ if (!nginxThere) {
   if (process.env.CI) throw new Error('nginx is not installed: apt-get install nginx')
   console.log('left out: the edge in nginx, which is not installed (apt-get install nginx)')
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
 
 export interface Edge extends AsyncDisposable {
   readonly pid: number

@@ -1,14 +1,13 @@
 /** A throw-away PostgreSQL cluster on a free loopback port: real server, a second to start, gone with the test. */
 import { execFile, execFileSync } from 'node:child_process'
-import { once } from 'node:events'
 import { chownSync, globSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { describe } from 'vitest'
+import { freePort } from './port.ts'
 
 const run = promisify(execFile)
 
@@ -118,14 +117,6 @@ const asServer = async (cwd: string, program: string, ...words: readonly string[
 }
 
 const userId = (flag: '-u' | '-g'): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** A statement of the test itself, past every driver. */
 export const ask = async <Row extends object>(url: string, sql: string): Promise<readonly Row[]> => {

@@ -2,10 +2,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { answers, freePort } from './port.ts'
 
 export interface RedisServer extends AsyncDisposable {
   readonly url: string
@@ -47,7 +46,7 @@ export const startRedis = async (...options: readonly string[]): Promise<RedisSe
   const start = async () => {
     const place = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder]
     child = spawn('redis-server', [...place, '--save', '', '--appendonly', 'no', ...options], { stdio: 'ignore' })
-    await answers(port, child)
+    await answers('redis-server', port, child)
   }
   await start()
   return {
@@ -62,29 +61,4 @@ export const startRedis = async (...options: readonly string[]): Promise<RedisSe
       await rm(folder, { recursive: true, force: true })
     },
   }
-}
-
-const freePort = async (): Promise<number> => {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
-
-const START_LIMIT_MS = 20_000
-
-const answers = async (port: number, child: ChildProcess): Promise<void> => {
-  for (const until = Date.now() + START_LIMIT_MS; Date.now() < until; await sleep(10)) {
-    if (child.exitCode !== null) throw new Error(`redis-server exited with ${child.exitCode}`)
-    const socket = connect(port, '127.0.0.1')
-    const connected = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    )
-    socket.destroy()
-    if (connected) return
-  }
-  throw new Error(`redis-server does not listen on ${port} after ${START_LIMIT_MS} ms`)
 }

@@ -10,7 +10,7 @@ import { sumOf } from '../e2e/metric.ts'
 import { type Origin, startOrigin } from '../e2e/origin.ts'
 import { type Ceph, cephIsHere, startCeph } from './ceph.ts'
 import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.ts'
-import { freePort } from './nginx.ts'
+import { freePort } from './port.ts'
 import { type PostgresCluster, postgresIsHere, startPostgres } from './postgres.ts'
 import { type RedisServer, redisIsHere, startRedis } from './redis.ts'
 

@@ -4,7 +4,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { renderVarnish, VARNISH_DEFAULTS, type VarnishSettings } from '../../edge/generate/varnish.ts'
-import { answers, collect, type Edge, freePort, PURGE_KEY, stopped } from './nginx.ts'
+import { answers, collect, type Edge, PURGE_KEY, stopped } from './nginx.ts'
+import { freePort } from './port.ts'
 
 export const varnishThere = spawnSync('varnishd', ['-V']).error === undefined
 if (!varnishThere) {

@@ -7,12 +7,12 @@ import { createHandlers, type HandlerPorts, jobRoutes, type ScanMode } from '../
 import { takeOut } from '../../src/lifecycle/quarantine-routes.ts'
 import { createOutbox, listJobs } from '../../src/metadata/outbox.ts'
 import { findDeliverySubject } from '../../src/metadata/subjects.ts'
-import { EICAR, startClamd } from '../engines/clamd.ts'
+import { EICAR, startClamdDouble } from '../engines/clamd-double.ts'
 import { asAdmin, picture, temporaryWritePath, upload, type WritePath } from '../fixtures/write-path.ts'
 
 const never = new AbortController().signal
 const scanning = async (scan: ScanMode) => {
-  const double = await startClamd()
+  const double = await startClamdDouble()
   const outbox = createOutbox(jobRoutes({ edges: true, scan, prewarm: false }))
   const path = await temporaryWritePath({ outbox, newScan: scan === 'off' ? 'none' : 'pending' })
   const ports: HandlerPorts = {
