@@ -49,7 +49,7 @@ export const createPutChunk = (ports: PutChunkPorts): { readonly putChunk: PutCh
     const { offset, bytes } = spanOf(session, index)
     if (body.declaredBytes !== undefined && body.declaredBytes !== bytes)
       throw wrongLength(index, bytes, body.declaredBytes)
-    using _place = admission.enter(bytes)
+    using _place = admission.enter(session.ownerId, bytes)
     using turn = await turns.enter(session.id, String(index), signal)
     const stop = AbortSignal.any([signal, turn.signal])
     const source = exactly(body.source, bytes, index)

@@ -95,6 +95,7 @@ export const createResumable = (deps: ResumableDeps, options: ResumableOptions =
       chunksRunning: admission.stats.running,
       bytesInFlight: admission.stats.bytesInFlight,
       chunksRefused: admission.stats.refused,
+      chunksRefusedOwners: admission.stats.refusedOwners,
       partsSigned: parts.stats.signed,
       completing: completion.stats.running,
       completed: completion.stats.completed,

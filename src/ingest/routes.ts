@@ -123,12 +123,12 @@ export const createIngestRoutes = (
       await deps.quota.spend(c, 'uploads', 1)
       // A length that was not declared is paid for when it is known.
       if (declared.exact) await deps.quota.spend(c, 'upload-bytes', declared.bytes)
-      using _place = admission.enter(declared.bytes)
+      const { ownerId } = c.get('principal')
+      using _place = admission.enter(ownerId, declared.bytes)
       const signal = c.req.raw.signal
       const { staged, details } = await receive(c, deps.originals, declared, { maxUploadBytes, idleMs }, signal)
       await using _staged = staged
       if (!declared.exact) await deps.quota.spend(c, 'upload-bytes', staged.bytes)
-      const { ownerId } = c.get('principal')
       const { asset, deduplicated, created } = await commit({ staged, ownerId, details, idempotencyKey }, signal)
       uploads[created ? (deduplicated ? 'deduplicated' : 'created') : 'replayed'] += 1
       uploads.bytes += staged.bytes

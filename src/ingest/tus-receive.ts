@@ -25,7 +25,7 @@ export const receiveTus = async (
   source: AsyncIterable<Uint8Array>,
   check: ChecksumCheck | undefined,
 ): Promise<number> => {
-  using _place = admission.enter(Math.min(session.chunkBytes, session.bytes - offset))
+  using _place = admission.enter(session.ownerId, Math.min(session.chunkBytes, session.bytes - offset))
   const cutter = createCutter(source, check)
   const held: Piece[] = []
   let at = offset

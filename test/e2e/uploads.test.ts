@@ -163,7 +163,7 @@ describe('resumable uploads', () => {
   }, 180_000)
 })
 
-/** A client does as it is told: 503 means later. */
+/** A client does as it is told: 429 and 503 mean later. */
 const putUntilTaken = async (
   origin: Origin,
   begun: Begun,
@@ -172,7 +172,7 @@ const putUntilTaken = async (
 ): Promise<number> => {
   for (;;) {
     const answer = await putChunk(origin, begun, file, index)
-    if (answer.status !== 503) return answer.status
+    if (answer.status !== 503 && answer.status !== 429) return answer.status
     await answer.arrayBuffer()
     await sleep(Number(answer.headers.get('retry-after')) * 1000)
   }

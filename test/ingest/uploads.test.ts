@@ -263,8 +263,8 @@ describe('the bounds of resumable uploads', () => {
     await begin(path.app, 10)
   })
 
-  it('tells who comes when too many bytes are in flight to come back', async () => {
-    await using path = await temporaryWritePath({ resumable: { maxBytesInFlight: 2 * CHUNK, idleMs: 500 } })
+  it('tells whoever has his share of the bytes in flight to come back', async () => {
+    await using path = await temporaryWritePath({ resumable: { maxBytesInFlight: 3 * CHUNK, idleMs: 500 } })
     const file = await large(3 * CHUNK)
     const id = await begin(path.app, file.length)
     let finish: (() => void) | undefined
@@ -285,7 +285,8 @@ describe('the bounds of resumable uploads', () => {
     const stalled = [held(0), held(1)]
     await expect.poll(() => path.resumable.stats().chunksRunning).toBe(2)
     const refused = await put(path.app, id, 2, chunkOf(file, 2))
-    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1'])
+    expect(path.resumable.stats()).toMatchObject({ chunksRefused: 1, chunksRefusedOwners: 1 })
     // A body that stands still ends, and gives its place back.
     expect((await Promise.all(stalled)).map(({ status }) => status)).toEqual([400, 400])
     expect((await put(path.app, id, 2, chunkOf(file, 2))).status).toBe(204)
