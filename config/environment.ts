@@ -6,8 +6,9 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { blobs } from './blobs.ts'
-import { clamd, prewarm } from './jobs.ts'
+import { clamd, prewarm, webhookSecret } from './jobs.ts'
 import { bucket } from './limits.ts'
+import { pairFaults } from './pairs.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -156,6 +157,8 @@ const VARIABLES = z.strictObject({
   ORIEL_PREWARM: prewarm
     .optional()
     .describe('variants rendered after an upload, as ends of image URLs: 320x.webp,@thumb.avif'),
+  ORIEL_WEBHOOK: webAddress.optional().describe('told by POST when something about a picture has changed'),
+  ORIEL_WEBHOOK_SECRET: webhookSecret.optional().describe('whsec_… of base64; signs what ORIEL_WEBHOOK is told'),
   ORIEL_SYNC_DAYS: whole(90, 1, 3650).describe(
     'changes are kept for so long; a device that was away longer starts afresh',
   ),
@@ -215,7 +218,7 @@ export const readConfig = (env: Readonly<Record<string, string | undefined>>): C
   )
   const parsed = VARIABLES.safeParse(ours)
   const faults = [
-    ...(parsed.success ? [...keyless(parsed.data), ...scannerless(parsed.data)] : namedFaults(parsed.error.issues)),
+    ...(parsed.success ? pairFaults(parsed.data) : namedFaults(parsed.error.issues)),
     ...(ours.ORIEL_DATABASE === undefined ? [] : SHARED_SECRETS.filter((name) => !ours[name]).map(unshared)),
   ]
   if (parsed.success && faults.length === 0) return Object.freeze(parsed.data)
@@ -224,14 +227,6 @@ export const readConfig = (env: Readonly<Record<string, string | undefined>>): C
 
 const unshared = (name: string): string =>
   `${name}: needed with ORIEL_DATABASE, the same for every origin that shares it`
-
-/** An edge that anybody could tell to forget would be of no use. */
-const keyless = ({ ORIEL_EDGE_PURGE, ORIEL_EDGE_PURGE_KEY }: Config): readonly string[] =>
-  ORIEL_EDGE_PURGE && !ORIEL_EDGE_PURGE_KEY ? ['ORIEL_EDGE_PURGE_KEY: needed with ORIEL_EDGE_PURGE'] : []
-
-/** A hold without a scanner would hold for ever. */
-const scannerless = ({ ORIEL_SCAN, ORIEL_CLAMD }: Config): readonly string[] =>
-  ORIEL_SCAN !== 'off' && !ORIEL_CLAMD ? [`ORIEL_CLAMD: needed with ORIEL_SCAN=${ORIEL_SCAN}`] : []
 
 const namedFaults = (issues: z.core.$ZodIssue[]): readonly string[] =>
   issues.flatMap((issue) =>

@@ -1,4 +1,4 @@
-/** What is done after an upload's answer: the scanner's address, and the variants that are rendered ahead. */
+/** What is done after the answer: the scanner's address, the variants that are rendered ahead, and the secret of what an application is told. */
 import { z } from 'zod'
 import type { ClamdAddress } from '../src/jobs/clamd.ts'
 
@@ -24,3 +24,10 @@ export const prewarm = z.string().transform((text, context): readonly string[] =
   if (wrong !== undefined) context.addIssue(`${JSON.stringify(wrong)} is no end of an image URL such as 320x.webp`)
   return tails
 })
+
+/** As Standard Webhooks writes them: 24 to 64 random bytes in base64 behind `whsec_`. What is wrong is not repeated. */
+export const webhookSecret = z
+  .string()
+  .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, 'whsec_ and the base64 of 24 to 64 bytes')
+  .transform((text) => Buffer.from(text.slice('whsec_'.length), 'base64'))
+  .refine((secret) => secret.length >= 24 && secret.length <= 64, 'whsec_ and the base64 of 24 to 64 bytes')

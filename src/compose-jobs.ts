@@ -6,6 +6,7 @@ import { createClamd } from './jobs/clamd.ts'
 import { createHandlers, jobRoutes } from './jobs/handlers.ts'
 import { createRelay, type Relay } from './jobs/relay.ts'
 import { createJobsRoutes } from './jobs/routes.ts'
+import { createWebhook } from './jobs/webhook.ts'
 import { createOutbox, type Outbox } from './metadata/outbox.ts'
 import type { StatsSource } from './telemetry.ts'
 
@@ -18,7 +19,14 @@ export interface Jobs {
 export const composeJobs = ({ config, engines, delivery, log, opened }: ApiParts, guards: Guards): Jobs => {
   const { metadata, originals, notices, edges } = engines
   const { ORIEL_SCAN: scan, ORIEL_CLAMD: clamd, ORIEL_PREWARM: prewarm = [] } = config
-  const routes = jobRoutes({ edges: edges !== undefined, scan, prewarm: prewarm.length > 0 })
+  const { ORIEL_WEBHOOK: url, ORIEL_WEBHOOK_SECRET: secret } = config
+  const webhook = url !== undefined && secret ? createWebhook({ url, secret }) : undefined
+  const routes = jobRoutes({
+    edges: edges !== undefined,
+    scan,
+    prewarm: prewarm.length > 0,
+    notify: webhook !== undefined,
+  })
   // An append wakes the relay, whose handlers append.
   let relay: Relay | undefined
   const outbox = createOutbox(routes, () => relay?.wake())
@@ -32,6 +40,7 @@ export const composeJobs = ({ config, engines, delivery, log, opened }: ApiParts
     scan,
     prewarm,
     warm: delivery.warm,
+    webhook,
   })
   const onFault = (what: string, error: unknown) => log.error({ err: error }, `jobs: ${what}`)
   relay = opened.use(createRelay({ metadata, handlers, onFault }))

@@ -12,7 +12,7 @@ export interface AssetEvent {
   readonly digest: Digest
 }
 
-export const JOB_KINDS = ['purge-edge', 'scan', 'prewarm'] as const
+export const JOB_KINDS = ['purge-edge', 'scan', 'prewarm', 'notify'] as const
 export type JobKind = (typeof JOB_KINDS)[number]
 
 /** Which work an event asks for. Decided once, by the configuration: an event that nobody wants leaves no row. */

@@ -8,7 +8,9 @@ import { findCondition, setScan } from '../metadata/condition.ts'
 import type { Metadata } from '../metadata/database.ts'
 import type { Outbox } from '../metadata/outbox.ts'
 import type { Scanner } from './clamd.ts'
+import { notify } from './notify.ts'
 import type { Handler, Handlers } from './relay.ts'
+import type { Webhook } from './webhook.ts'
 
 /** `after`: served until found infected. `hold`: served once found clean. */
 export type ScanMode = 'off' | 'after' | 'hold'
@@ -17,23 +19,29 @@ export interface JobChoices {
   readonly edges: boolean
   readonly scan: ScanMode
   readonly prewarm: boolean
+  /** Whether an application is to be told. */
+  readonly notify: boolean
 }
 
 /**
  * Which events leave a job, by configuration alone: an upload of an origin that has neither scanner nor prewarming writes no row more than
  * before, and one of an origin that has writes one in the transaction that it shares anyway.
  */
-export const jobRoutes = ({ edges, scan, prewarm }: JobChoices): JobRoutes => ({
-  added: [
-    ...(scan === 'off' ? [] : (['scan'] as const)),
-    // What is held cannot be rendered yet: it is when the scan shows it.
-    ...(prewarm && scan !== 'hold' ? (['prewarm'] as const) : []),
-  ],
-  updated: [],
-  hidden: edges ? ['purge-edge'] : [],
-  shown: prewarm ? ['prewarm'] : [],
-  purged: [],
-})
+export const jobRoutes = ({ edges, scan, prewarm, notify }: JobChoices): JobRoutes => {
+  const told = notify ? (['notify'] as const) : []
+  return {
+    added: [
+      ...(scan === 'off' ? [] : (['scan'] as const)),
+      // What is held cannot be rendered yet: it is when the scan shows it.
+      ...(prewarm && scan !== 'hold' ? (['prewarm'] as const) : []),
+      ...told,
+    ],
+    updated: told,
+    hidden: edges ? ['purge-edge', ...told] : told,
+    shown: prewarm ? ['prewarm', ...told] : told,
+    purged: told,
+  }
+}
 
 export interface HandlerPorts {
   readonly metadata: Metadata
@@ -48,12 +56,15 @@ export interface HandlerPorts {
   readonly prewarm: readonly string[]
   /** Renders what an image URL's path asks for, where it is not there yet. */
   readonly warm: (target: string, signal: AbortSignal) => Promise<void>
+  /** Of the application that wants to be told. */
+  readonly webhook: Webhook | undefined
 }
 
 export const createHandlers = (ports: HandlerPorts): Handlers => ({
   ...(ports.edges && { 'purge-edge': purgeEdge(ports) }),
   ...(ports.scanner && { scan: scanWith(ports, ports.scanner) }),
   ...(ports.prewarm.length > 0 && { prewarm: prewarm(ports) }),
+  ...(ports.webhook && { notify: notify(ports, ports.webhook) }),
 })
 
 /**
@@ -85,7 +96,7 @@ const scanWith = ({ metadata, originals, notices, outbox, scan }: HandlerPorts, 
       await metadata.transaction(async (transaction) => {
         if (!(await setScan(transaction, digest, verdict.kind))) return
         if (verdict.kind === 'infected') await outbox.append(transaction, [{ kind: 'hidden', digest }])
-        else if (scan === 'hold') await outbox.append(transaction, [{ kind: 'shown', digest }])
+        else await outbox.append(transaction, [{ kind: scan === 'hold' ? 'shown' : 'updated', digest }])
       })
     }
     // Also when it was decided before: who decided may have died before it told.

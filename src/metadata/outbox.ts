@@ -33,7 +33,12 @@ export interface ClaimedJob {
 const MAX_ERROR_CHARS = 500
 
 /** The call that hides a picture tells the edges itself, and goes on for a while in memory; the job is for what that does not reach. */
-const FIRST_DUE_AFTER_MS: Readonly<Record<JobKind, number>> = { 'purge-edge': 30_000, scan: 0, prewarm: 0 }
+const FIRST_DUE_AFTER_MS: Readonly<Record<JobKind, number>> = {
+  'purge-edge': 30_000,
+  scan: 0,
+  prewarm: 0,
+  notify: 0,
+}
 
 const rowOf = (kind: JobKind, digest: Digest, now: number) => ({
   kind,

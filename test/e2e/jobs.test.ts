@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { EICAR, startClamdDouble } from '../engines/clamd-double.ts'
+import { startReceiver, WEBHOOK_SECRET } from '../engines/receiver.ts'
 import { picture } from '../fixtures/write-path.ts'
+import { metric } from './metric.ts'
 import { startOrigin } from './origin.ts'
 
 const until = async (done: () => Promise<boolean>): Promise<void> => {
@@ -69,3 +71,20 @@ it('holds an upload until it is clean, renders it ahead, and never serves what i
   })
   expect(await again.stop()).toBe(0)
 }, 60_000)
+
+it('tells an application of an upload and of its end, again until it is heard', async () => {
+  await using receiver = await startReceiver()
+  await using origin = await startOrigin({
+    env: { ORIEL_WEBHOOK: receiver.url, ORIEL_WEBHOOK_SECRET: WEBHOOK_SECRET, ORIEL_ANALYTICS: 'off' },
+  })
+  receiver.status = 503
+  const asset = await origin.upload(await picture(1))
+  await until(async () => receiver.refused.length > 0)
+  receiver.status = 204
+  await origin.api(`/assets/${asset.id}`, { method: 'DELETE' })
+  await until(async () => receiver.heard.length === 2)
+  expect(receiver.heard.map(({ data }) => data.hash)).toEqual([asset.hash, asset.hash])
+  expect(receiver.heard.at(-1)?.data.assets).toMatchObject([{ id: asset.id, deleted_at: expect.any(String) }])
+  expect(await metric(origin, 'jobs_notify_failed_total')).toBeGreaterThanOrEqual(1)
+  expect(origin.output()).not.toContain(WEBHOOK_SECRET)
+})

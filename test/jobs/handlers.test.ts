@@ -13,7 +13,7 @@ import { asAdmin, picture, temporaryWritePath, upload, type WritePath } from '..
 const never = new AbortController().signal
 const scanning = async (scan: ScanMode) => {
   const double = await startClamdDouble()
-  const outbox = createOutbox(jobRoutes({ edges: true, scan, prewarm: false }))
+  const outbox = createOutbox(jobRoutes({ edges: true, scan, prewarm: false, notify: false }))
   const path = await temporaryWritePath({ outbox, newScan: scan === 'off' ? 'none' : 'pending' })
   const ports: HandlerPorts = {
     metadata: path.metadata,
@@ -25,6 +25,7 @@ const scanning = async (scan: ScanMode) => {
     scan,
     prewarm: [],
     warm: async () => undefined,
+    webhook: undefined,
   }
   const scanJobs = async () => {
     for (const { id, kind, digest } of await listJobs(path.metadata.search, { kind: 'scan', after: 0, limit: 50 }))
@@ -120,7 +121,7 @@ describe('the scan of an upload', () => {
 
 describe('which events leave a job', () => {
   it('is none where nobody waits for them', async () => {
-    const outbox = createOutbox(jobRoutes({ edges: false, scan: 'off', prewarm: false }))
+    const outbox = createOutbox(jobRoutes({ edges: false, scan: 'off', prewarm: false, notify: false }))
     await using path = await temporaryWritePath({ outbox })
     const { asset } = await upload(path.app, await picture(1))
     await path.app.request(`/assets/${asset.id}`, { method: 'DELETE', headers: asAdmin })
@@ -128,7 +129,7 @@ describe('which events leave a job', () => {
   })
 
   it('is an edge purge where an asset is deleted or made private', async () => {
-    const outbox = createOutbox(jobRoutes({ edges: true, scan: 'off', prewarm: true }))
+    const outbox = createOutbox(jobRoutes({ edges: true, scan: 'off', prewarm: true, notify: false }))
     await using path = await temporaryWritePath({ outbox })
     const { asset } = await upload(path.app, await picture(1))
     const patch = (body: object) =>
