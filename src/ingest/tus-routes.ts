@@ -8,7 +8,7 @@ import { DetailsText } from '../http/asset-details.ts'
 import { readBody, refuseCoded } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
-import { problemResponse } from '../http/problem.ts'
+import { problemResponse, refusalResponse } from '../http/problem.ts'
 import type { Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { CHECKSUM_ALGORITHMS, createChecksumCheck } from './tus-checksum.ts'
@@ -119,7 +119,8 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
 /** The protocol wants its version on every answer, a problem too. */
 const answerCall = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
   try {
-    return await callTus(deps, c)
+    const response = await callTus(deps, c)
+    return response.ok ? response : await refusalResponse(response, c.get('requestId'))
   } catch (error) {
     if (!(error instanceof AppError) || error.kind === 'internal') throw error
     const response = problemResponse(error, c.get('requestId'))

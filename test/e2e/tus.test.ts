@@ -181,6 +181,31 @@ describe('tus', () => {
     expect((await origin.api(`/uploads/${id}/chunks/0`, { method: 'PUT', body: Buffer.alloc(100) })).status).toBe(409)
   })
 
+  it.for([
+    ['an id that cannot be', 404, '/files/%00', {}],
+    ['an id that is no text', 404, '/files/%E0%A4%A', {}],
+    ['an offset that is not its own', 409, undefined, { 'Upload-Offset': '5' }],
+    ['another version', 400, undefined, { 'Tus-Resumable': '9' }],
+    [
+      'other bytes than were promised',
+      460,
+      undefined,
+      { 'Upload-Checksum': `md5 ${sha('md5', Buffer.from('y'), 'base64')}` },
+    ],
+  ] as const)('refuses %s by a problem', async ([, status, path, headers]) => {
+    const refused = await patch(path ?? (await begin(100)), 0, Buffer.from('x'), headers)
+    expect([refused.status, refused.headers.get('content-type'), refused.headers.get('tus-resumable')]).toEqual([
+      status,
+      'application/problem+json',
+      '1.0.0',
+    ])
+    expect(await json(refused)).toMatchObject({
+      status,
+      detail: expect.stringMatching(/\w/),
+      title: expect.any(String),
+    })
+  })
+
   it('says why bytes are no picture, and says it again', async () => {
     const text = Buffer.from('no picture at all, whatever the name')
     const path = await begin(text.length)
