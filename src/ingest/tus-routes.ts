@@ -43,7 +43,7 @@ const create = createRoute({
     'See https://tus.io/protocols/resumable-upload. Upload-Metadata may have filename, filetype, sha256, and the details of an asset.',
   parameters: [text('tus-resumable', true), text('upload-length', true), text('upload-metadata')],
   request: { body },
-  responses: { 201: { description: 'begun, at Location' }, ...problems(400, 401, 413, 429, 503) },
+  responses: { 201: { description: 'begun, at Location' }, ...problems(400, 401, 408, 413, 429, 503) },
 })
 const patch = createRoute({
   ...shared,
@@ -55,7 +55,7 @@ const patch = createRoute({
   request: { body },
   responses: {
     204: { description: 'durable up to Upload-Offset' },
-    ...problems(400, 401, 404, 409, 410, 415, 422, 503),
+    ...problems(400, 401, 404, 408, 409, 410, 415, 422, 503),
   },
 })
 const remove = createRoute({
@@ -135,13 +135,21 @@ const callTus = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> =
   const checksum = c.req.header('Upload-Checksum')
   const check = checksum === undefined ? undefined : createChecksumCheck(checksum)
   const sends = method === 'PATCH' || method === 'POST'
-  const source = () => readBody(c, { idleMs: deps.idleMs, signal: NEVER, see: () => undefined, pieceBytes: 1 })
+  let fault: unknown
+  const source = async function* () {
+    try {
+      yield* readBody(c, { idleMs: deps.idleMs, signal: NEVER, see: () => undefined, pieceBytes: 1 })
+    } catch (error) {
+      fault = error
+      throw error
+    }
+  }
   const request = new Request(c.req.url, {
     method,
     headers: c.req.raw.headers,
     ...(sends && { body: ReadableStream.from(source()) as ReadableStream<Uint8Array>, duplex: 'half' as const }),
   })
-  return answerTus(
+  const response = await answerTus(
     deps,
     {
       publicUrl: c.get('publicUrl'),
@@ -155,6 +163,9 @@ const callTus = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> =
     },
     request,
   )
+  // The library takes every fault of the body for an abort of its own, whatever it was.
+  if (!response.ok && fault !== undefined) throw fault
+  return response
 }
 
 /** A client that leaves ends its body, and what came before counts. */

@@ -84,7 +84,7 @@ const putChunk = createRoute({
     params: ChunkParams,
     body: { required: true, content: { 'application/octet-stream': { schema: BINARY } } },
   },
-  responses: { 204: { description: 'durable' }, ...problems(400, 401, 404, 409, 410, 415, 429, 503) },
+  responses: { 204: { description: 'durable' }, ...problems(400, 401, 404, 408, 409, 410, 415, 429, 503) },
 })
 
 const parts = createRoute({

@@ -288,7 +288,7 @@ describe('the bounds of resumable uploads', () => {
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1'])
     expect(path.resumable.stats()).toMatchObject({ chunksRefused: 1, chunksRefusedOwners: 1 })
     // A body that stands still ends, and gives its place back.
-    expect((await Promise.all(stalled)).map(({ status }) => status)).toEqual([400, 400])
+    expect((await Promise.all(stalled)).map(({ status }) => status)).toEqual([408, 408])
     expect((await put(path.app, id, 2, chunkOf(file, 2))).status).toBe(204)
     finish?.()
   })
