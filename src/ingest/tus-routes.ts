@@ -9,7 +9,7 @@ import { readBody, refuseCoded } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
 import { problemResponse, refusalResponse } from '../http/problem.ts'
-import type { Quota } from '../http/quota.ts'
+import { payUpload, type Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { CHECKSUM_ALGORITHMS, createChecksumCheck } from './tus-checksum.ts'
 import { parseTusMetadata } from './tus-metadata.ts'
@@ -190,16 +190,17 @@ const createSession = async ({ sessions, quota }: TusRouteDeps, c: Context<Env>)
       'bad-request',
       parsed.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`).join('; '),
     )
-  await quota.spend(c, 'uploads', 1)
-  await quota.spend(c, 'upload-bytes', bytes)
-  return sessions.create({
-    ownerId: c.get('principal').ownerId,
-    protocol: 'tus',
-    bytes,
-    chunkBytes: undefined,
-    mediaType,
-    declared: sha256 === undefined ? null : parseDigest(sha256),
-    details: parsed.data,
-    tusMetadata,
-  })
+  return sessions.create(
+    {
+      ownerId: c.get('principal').ownerId,
+      protocol: 'tus',
+      bytes,
+      chunkBytes: undefined,
+      mediaType,
+      declared: sha256 === undefined ? null : parseDigest(sha256),
+      details: parsed.data,
+      tusMetadata,
+    },
+    () => payUpload(quota, c, bytes),
+  )
 }
