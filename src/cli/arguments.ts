@@ -56,7 +56,7 @@ export const defineCommand = <T extends Options>(spec: CommandSpec<T>): Command 
   summary: spec.summary,
   run: async (argv, world) => {
     const options = { ...spec.options, ...HELP }
-    const { values, operands } = parse(spec.name, options, argv)
+    const { values, operands } = parse(spec, options, argv)
     if (values.help) {
       world.out(helpOf(spec))
       return EXIT.done
@@ -69,7 +69,11 @@ export const defineCommand = <T extends Options>(spec: CommandSpec<T>): Command 
 })
 
 /** Strict: an unknown option is somebody's intention that would not be met. */
-const parse = <T extends Options>(name: string, options: T, argv: readonly string[]): Arguments<T> => {
+const parse = <T extends Options>(
+  { name, operands }: { readonly name: string; readonly operands: string },
+  options: T,
+  argv: readonly string[],
+): Arguments<T> => {
   const config: ParseArgsOptionsConfig = Object.fromEntries(
     Object.entries(options).map(([option, { type, multiple, short }]) => [
       option,
@@ -93,7 +97,7 @@ const parse = <T extends Options>(name: string, options: T, argv: readonly strin
     const first = message.split(/\. |\n/)[0] ?? message
     const advice = KEY_NAMES.test(message)
       ? ': a key is never an argument, since every user of the machine can read those; set ORIEL_KEY or --key-file'
-      : `; see oriel ${name} --help`
+      : `${operands.startsWith('<path') ? '; a path that begins with a dash goes behind --' : ''}; see oriel ${name} --help`
     throw usageFault(`${name}: ${first}${advice}`)
   }
 }

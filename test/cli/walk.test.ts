@@ -58,11 +58,19 @@ describe('a walk', () => {
     ])
   })
 
-  it('names a file whose name cannot be read', async () => {
+  it('names a file and a folder whose name cannot be read, found or given', async () => {
     const odd = await mkdtemp(join(tmpdir(), 'oriel-odd-'))
-    await writeFile(Buffer.concat([Buffer.from(`${odd}/`), Buffer.from([0xff, 0x61])]), 'x')
-    const [found] = await collect([odd], PLAIN)
-    expect(found).toMatchObject({ kind: 'fault', why: 'its name is not UTF-8: rename it' })
+    const named = (...bytes: number[]) => Buffer.concat([Buffer.from(`${odd}/`), Buffer.from(bytes)])
+    await writeFile(named(0xff, 0x61), 'x')
+    await mkdir(named(0xfe, 0x62))
+    const why = 'its name is not UTF-8: rename it'
+    // As such an argument comes to us.
+    const given = `${odd}/\ufffda`
+    expect((await collect([odd, given], PLAIN)).map((found) => found.kind === 'fault' && found.why)).toEqual([
+      why,
+      why,
+      why,
+    ])
     await rm(odd, { recursive: true })
   })
 })

@@ -217,6 +217,7 @@ describe('what scripts rely on', () => {
   it.for([
     [['upload'], 2, 'upload needs <path…>'],
     [['upload', '.', '--nope'], 2, "Unknown option '--nope'"],
+    [['upload', '-dash.jpg'], 2, 'a path that begins with a dash goes behind --'],
     [['upload', '.', '--key', 'k'], 2, 'a key is never an argument'],
     [['upload', 'test/fixtures'], 2, 'test/fixtures is a folder: add --recursive'],
     [['upload', 'x', '-j', 'many'], 2, '--concurrency takes a whole number'],
