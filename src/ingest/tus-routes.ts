@@ -84,7 +84,7 @@ const ALLOW = [
 
 export const createTusRoutes = (deps: TusRouteDeps): Router => {
   const routes = createRouter()
-  const answer = (c: Context<Env>) => answerCall(deps, c)
+  const answer = (c: Context<Env>) => answered(c, () => callTus(deps, c, c.req.raw.method))
   routes.openapi({ ...create, middleware: deps.guards.caller }, answer)
   routes.openapi({ ...patch, middleware: deps.guards.caller }, answer)
   routes.openapi({ ...remove, middleware: deps.guards.caller }, answer)
@@ -95,15 +95,16 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
       throw new AppError('method-not-allowed', `ask GET /uploads/${c.req.param('id')} instead`, {
         headers: { Allow: ALLOW_ONE },
       })
-    const session = await loadOwn(deps, c, c.req.param('id'))
-    // All bytes are in and there is no asset: the process that was to make it died, or the client did not wait.
-    if ((await deps.sessions.pieces(session)).reduce((sum, { bytes }) => sum + bytes, 0) === session.bytes)
-      await deps.completion.complete(session, deps.completeWaitMs, c.req.raw.signal)
-    const response = await answer(c)
-    const { assetId, tusMetadata } = await loadOwn(deps, c, session.id)
-    if (response.ok && tusMetadata !== null) response.headers.set('Upload-Metadata', tusMetadata)
-    if (response.ok && assetId !== null) response.headers.set(ASSET_HEADER, assetId)
-    return response
+    return answered(c, () => tellWhere(deps, c, c.req.param('id')))
+  })
+  // For clients that can send nothing but GET and POST (tus 1.0, "X-HTTP-Method-Override").
+  routes.post(`${TUS_PATH}/:id`, deps.guards.caller, async (c) => {
+    const meant = c.req.header('X-HTTP-Method-Override')?.toUpperCase()
+    if (meant !== 'PATCH' && meant !== 'DELETE')
+      throw new AppError('method-not-allowed', 'a POST here is a PATCH or DELETE, by X-HTTP-Method-Override', {
+        headers: { Allow: ALLOW_ONE },
+      })
+    return answered(c, () => callTus(deps, c, meant))
   })
   for (const [path, allow] of ALLOW) {
     routes.options(path, async (c) => {
@@ -117,9 +118,9 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
 }
 
 /** The protocol wants its version on every answer, a problem too. */
-const answerCall = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+const answered = async (c: Context<Env>, call: () => Promise<Response>): Promise<Response> => {
   try {
-    const response = await callTus(deps, c)
+    const response = await call()
     return response.ok ? response : await refusalResponse(response, c.get('requestId'))
   } catch (error) {
     if (!(error instanceof AppError) || error.kind === 'internal') throw error
@@ -129,9 +130,22 @@ const answerCall = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response
   }
 }
 
-const callTus = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+/** HEAD, and what is known of the asset. */
+const tellWhere = async (deps: TusRouteDeps, c: Context<Env>, id: string): Promise<Response> => {
+  const session = await loadOwn(deps, c, id)
+  // All bytes are in and there is no asset: the process that was to make it died, or the client did not wait.
+  if ((await deps.sessions.pieces(session)).reduce((sum, { bytes }) => sum + bytes, 0) === session.bytes)
+    await deps.completion.complete(session, deps.completeWaitMs, c.req.raw.signal)
+  const response = await callTus(deps, c, 'HEAD')
+  const { assetId, tusMetadata } = await loadOwn(deps, c, session.id)
+  if (response.ok && tusMetadata !== null) response.headers.set('Upload-Metadata', tusMetadata)
+  if (response.ok && assetId !== null) response.headers.set(ASSET_HEADER, assetId)
+  return response
+}
+
+const callTus = async (deps: TusRouteDeps, c: Context<Env>, method: string): Promise<Response> => {
   refuseCoded(c, 'bytes')
-  const { signal, method } = c.req.raw
+  const { signal } = c.req.raw
   const checksum = c.req.header('Upload-Checksum')
   const check = checksum === undefined ? undefined : createChecksumCheck(checksum)
   const sends = method === 'PATCH' || method === 'POST'
@@ -144,7 +158,9 @@ const callTus = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> =
       throw error
     }
   }
-  const request = new Request(c.req.url, {
+  // The library takes a query for a part of the id.
+  const [url = ''] = c.req.url.split('?')
+  const request = new Request(url, {
     method,
     headers: c.req.raw.headers,
     ...(sends && { body: ReadableStream.from(source()) as ReadableStream<Uint8Array>, duplex: 'half' as const }),
