@@ -6,7 +6,7 @@ import { repeat } from '../core/repeat.ts'
 import { findPastGrace } from '../metadata/assets.ts'
 import { cutChanges } from '../metadata/changes.ts'
 import type { Metadata } from '../metadata/database.ts'
-import { dropOldEdgePurges } from '../metadata/edge-purges.ts'
+import { dropOldEdgeJobs, dropOldEdgePurges } from '../metadata/edge-purges.ts'
 import { dropExpiredIdempotency } from '../metadata/idempotency.ts'
 import { dropExpiredOnce } from '../metadata/once.ts'
 import { withoutRow } from '../metadata/originals.ts'
@@ -51,6 +51,7 @@ export interface CollectorStats {
   onceDropped: number
   changesCut: number
   edgePurgesDropped: number
+  edgeJobsDropped: number
   faults: number
 }
 
@@ -76,6 +77,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     onceDropped: 0,
     changesCut: 0,
     edgePurgesDropped: 0,
+    edgeJobsDropped: 0,
     faults: 0,
   }
   const { changesMs = 90 * 24 * 60 * 60 * 1000 } = options
@@ -90,6 +92,7 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     await ports.metadata.transaction((transaction) => dropOldRemovals(transaction, new Date()))
     stats.onceDropped += await ports.metadata.transaction((transaction) => dropExpiredOnce(transaction, new Date()))
     stats.edgePurgesDropped += await ports.metadata.transaction((queries) => dropOldEdgePurges(queries, new Date()))
+    stats.edgeJobsDropped += await ports.metadata.transaction((queries) => dropOldEdgeJobs(queries, new Date()))
     stats.changesCut += await cutChanges(ports.metadata, new Date(Date.now() - changesMs))
     const each = createEach(ports, stats, signal)
     await sweepPastGrace(ports, options, stats, each)

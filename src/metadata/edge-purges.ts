@@ -48,3 +48,14 @@ export const dropOldEdgePurges = async (transaction: Queries, now: Date): Promis
   const result = await transaction.deleteFrom('edge_purges').where('digest', 'in', old).executeTakeFirst()
   return Number(result.numDeletedRows)
 }
+
+/** Drops the parked jobs (`outbox.ts`) of purges that no edge has a use for any more; answers how many. One range of an index. */
+export const dropOldEdgeJobs = async (transaction: Queries, now: Date): Promise<number> => {
+  const result = await transaction
+    .deleteFrom('outbox')
+    .where('kind', '=', 'purge-edge')
+    .where('parked', '=', 1)
+    .where('due_at', '<=', now.getTime() - KEPT_MS)
+    .executeTakeFirst()
+  return Number(result.numDeletedRows)
+}
