@@ -95,9 +95,10 @@ const parse = <T extends Options>(
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const first = message.split(/\. |\n/)[0] ?? message
+    const dash = first.startsWith('Unknown option') && operands.startsWith('<path')
     const advice = KEY_NAMES.test(message)
       ? ': a key is never an argument, since every user of the machine can read those; set ORIEL_KEY or --key-file'
-      : `${operands.startsWith('<path') ? '; a path that begins with a dash goes behind --' : ''}; see oriel ${name} --help`
+      : `${dash ? '; a path that begins with a dash goes behind --' : ''}; see oriel ${name} --help`
     throw usageFault(`${name}: ${first}${advice}`)
   }
 }
@@ -129,9 +130,13 @@ export const oneOf = <const T extends string>(option: string, text: string, choi
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const
 
+/** A century: later times are mistakes, and at some point no dates. */
+const MAX_SECONDS = 36_500 * SECONDS.d
+
 /** `90s`, `15m`, `1h` or `7d`, in seconds. @throws Stop `usage` otherwise. */
 export const duration = (option: string, text: string): number => {
   const [, count, unit] = /^([1-9]\d{0,7})([smhd])$/.exec(text) ?? []
-  if (count !== undefined && unit !== undefined) return Number(count) * SECONDS[unit as keyof typeof SECONDS]
-  throw usageFault(`--${option} takes a time such as 90s, 15m, 1h or 7d, not ${JSON.stringify(text)}`)
+  const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS]
+  if (seconds <= MAX_SECONDS) return seconds
+  throw usageFault(`--${option} takes a time such as 90s, 15m, 1h or 7d, 36500d at most, not ${JSON.stringify(text)}`)
 }

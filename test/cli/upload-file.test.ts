@@ -30,7 +30,7 @@ const uploadRefused = async (refuse: (path: string) => Promise<void>) => {
   using client = createClient({ url, key: 'k' }, 2)
   const context = {
     client,
-    sessions: createSessionFiles(join(folder, 'state'), url),
+    sessions: createSessionFiles(join(folder, 'state'), url, () => undefined),
     withPlace: createPlaces(1),
     persistence: { signal: new AbortController().signal },
     tags: [],

@@ -295,6 +295,8 @@ describe('an administrator', () => {
     expect((await run(['sign', url, '--kid', 'nope'], { env: { ORIEL_DATA: origin.data } })).err).toContain(
       'no signing key',
     )
+    const never = await run(['sign', url, '--expires', '99999999d'], { env: { ORIEL_DATA: origin.data } })
+    expect([never.code, never.err]).toEqual([2, expect.stringContaining('--expires takes a time')])
     expect((await run(['sign', 'https://x/other.jpg'], { env: { ORIEL_DATA: origin.data } })).code).toBe(2)
   })
 })
