@@ -10,6 +10,7 @@ import { createMaintenanceRoutes } from './lifecycle/maintenance-routes.ts'
 import { createPurging } from './lifecycle/purge.ts'
 import { createQuarantineRoutes } from './lifecycle/quarantine-routes.ts'
 import { createReconcile } from './lifecycle/reconcile.ts'
+import { createReconcileRuns } from './lifecycle/reconcile-runs.ts'
 import { createCleanupRoutes, createCollectRoutes, createLifecycleRoutes } from './lifecycle/routes.ts'
 import { type Chore, createSchedule } from './lifecycle/schedule.ts'
 import { createScrub, type Scrub } from './lifecycle/scrub.ts'
@@ -62,11 +63,14 @@ export const composeLifecycle = (api: ApiParts, parts: LifecycleParts): Lifecycl
       },
     ),
   )
+  const ending = new AbortController()
   const reconcile = createReconcile({ ...engines, variantLister: engines.blobs.variants, purging, graceMs })
+  const runs = createReconcileRuns({ metadata, reconcile, ending: ending.signal, onFault })
+  // That it was broken off is written down while there are rows.
+  opened.defer(runs.settled)
   const scrub = createScrub(engines, config.ORIEL_SCRUB_RATE || Number.POSITIVE_INFINITY)
   const cooling = composeCooling(engines, (error) => onFault('moving an original', error))
   const schedule = opened.use(createSchedule([...chores(api, scrub), ...coolingChores(engines, cooling)], onFault))
-  const ending = new AbortController()
   opened.defer(() => ending.abort(new Error('the process ends')))
   collector.start()
   schedule.start()
@@ -76,7 +80,7 @@ export const composeLifecycle = (api: ApiParts, parts: LifecycleParts): Lifecycl
       '/internal/assets': createCleanupRoutes({ guards, metadata, purging, graceMs }),
       '/internal/collect': createCollectRoutes(guards, collector),
       '/internal/quarantine': createQuarantineRoutes({ ...engines, guards, describe, outbox, quarantineMs }),
-      '/internal': createMaintenanceRoutes({ guards, reconcile, scrub, ending: ending.signal, onFault }),
+      '/internal': createMaintenanceRoutes({ guards, runs, scrub, ending: ending.signal, onFault }),
     },
     stats: [
       { area: 'collector', read: () => ({ ...collector.stats }) },

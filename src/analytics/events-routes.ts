@@ -62,7 +62,7 @@ const eventsRoute = createRoute({
   responses: {
     202: { description: 'on disk', content: { 'application/json': { schema: Answer } } },
     200: { description: 'a retry: counted before', content: { 'application/json': { schema: Answer } } },
-    ...problems(400, 401, 403, 413, 415, 422, 503),
+    ...problems(400, 401, 403, 408, 413, 415, 422, 503),
   },
 })
 

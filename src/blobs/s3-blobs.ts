@@ -20,6 +20,8 @@ export interface S3BlobsOptions extends S3ConnectionOptions {
   /** The data folder, for uploads under way and local copies. */
   readonly folder: string
   readonly copyBudgetBytes: number
+  /** Age of a variant at which a use writes it anew, for tests. Default a day. */
+  readonly rewriteEveryMs?: number
   readonly log: S3Log
 }
 
@@ -39,6 +41,7 @@ export const openS3Blobs = async ({
   location,
   folder,
   copyBudgetBytes,
+  rewriteEveryMs,
   log,
   ...options
 }: S3BlobsOptions): Promise<S3Blobs> => {
@@ -60,7 +63,11 @@ export const openS3Blobs = async ({
       originals,
       chunks: createS3Chunks({ connection, bucket, originals }),
       tiers: cold && createS3Tiers(connection, bucket, cold.storageClass),
-      variants: createS3Variants({ bucket, prefix: location.prefix }),
+      variants: createS3Variants({
+        bucket,
+        prefix: location.prefix,
+        ...(rewriteEveryMs !== undefined && { rewriteEveryMs }),
+      }),
       stats: connection.stats,
       check: async () => {
         try {

@@ -1,7 +1,6 @@
 /** What Oriel does with objects, each within its time limit. Errors are the SDK's, to be judged by `s3-faults.ts`; a missing object is a value. */
 import type { Readable } from 'node:stream'
 import {
-  CopyObjectCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
@@ -174,18 +173,6 @@ const createWrites = (connection: S3Connection) => {
         if (options.onlyIfAbsent && judgeS3Error(error) === 'exists') return false
         throw error
       }
-    },
-
-    /** Writes an object anew with its own bytes, which makes it young for rules by age. Missing is no error. */
-    rewrite: (key: string, limitMs: number) => {
-      const command = new CopyObjectCommand({
-        Bucket,
-        Key: key,
-        CopySource: copySource(Bucket, key),
-        MetadataDirective: 'REPLACE',
-        ...encryption,
-      })
-      return orMissing(connection.call((abortSignal) => client.send(command, { abortSignal }), { limitMs }))
     },
 
     remove: async (key: string): Promise<void> => {

@@ -14,8 +14,9 @@ import { formatVariantFile, parseVariantFile } from './variant-file.ts'
 /** A look-up that takes longer is a miss: most variants are rendered in less. */
 const FIND_LIMIT_MS = 5_000
 /**
- * Rules expire by age of the last write, and count days: a use is noted by writing the object anew, once a day and key. A store
- * that cannot copy (Ceph 16.2 what is encrypted: 501) is counted, and has its variants rendered anew when they have expired.
+ * Rules expire by age of the last write, and count days: a use is noted by writing the object anew, once a day and key. Read and put, some
+ * 50 KB each: a copy onto itself would carry no bytes, but is where stores lose them (Ceph from its fix 58213 to 62604, tracker 70746, which of
+ * a variant above 4 MiB keeps the first 4; RustFS before 2819), refuse it (Ozone) or cannot do it (Ceph 16.2 what is encrypted).
  */
 const REWRITE_EVERY_MS = 24 * 60 * 60 * 1000
 const REWRITE_LIMIT_MS = 10_000
@@ -31,6 +32,7 @@ export interface S3VariantStats {
   /** Objects that were torn or rotten when read: removed and answered as a miss. */
   corrupt: number
   rewritten: number
+  /** Among them reads that came back rotten. */
   rewriteFaults: number
   removed: number
 }
@@ -130,22 +132,29 @@ const createTouch = (
   everyMs: number,
 ) => {
   let underWay = 0
+  const rewrite = async (key: VariantKey, now: number): Promise<void> => {
+    const object = await bucket.get(objectOf(key), REWRITE_LIMIT_MS)
+    if (!object) return
+    // Another origin has done it, or this one did before it was started.
+    if (now - object.writtenAt.getTime() < everyMs) {
+      writtenAt.set(key, object.writtenAt.getTime())
+      return
+    }
+    // Rotten: who looks for it next removes it.
+    if (!parseVariantFile(object.bytes)) throw new Error(`the object of ${key} is not whole`)
+    await bucket.put(objectOf(key), object.bytes)
+    stats.rewritten += 1
+  }
   return (key: VariantKey): void => {
     const now = Date.now()
     if (now - (writtenAt.get(key) ?? 0) < everyMs || underWay >= MAX_REWRITING) return
     // Set before the outcome is known: what fails is not tried again until tomorrow, and at worst rendered again in a month.
     writtenAt.set(key, now)
     underWay += 1
-    bucket
-      .rewrite(objectOf(key), REWRITE_LIMIT_MS)
-      .then(
-        () => {
-          stats.rewritten += 1
-        },
-        () => {
-          stats.rewriteFaults += 1
-        },
-      )
+    rewrite(key, now)
+      .catch(() => {
+        stats.rewriteFaults += 1
+      })
       .finally(() => {
         underWay -= 1
       })

@@ -83,7 +83,7 @@ export interface VariantStore {
   find(key: VariantKey): Promise<Variant | undefined>
   /** Stores a variant; whole or absent after a crash. May evict others to stay in the byte budget. */
   put(key: VariantKey, variant: Variant): Promise<void>
-  /** Notes a use, so that eviction by last use sees hits that a nearer tier answered. Cheap; may be lost. */
+  /** Notes a use, so that eviction by last use sees hits that a nearer tier answered. May be lost. Cheap: how often one is written down is decided here. */
   touch(key: VariantKey): void
   /** Removes every variant of an original; returns how many. */
   removeOf(digest: Digest): Promise<number>

@@ -56,7 +56,7 @@ export const defineCommand = <T extends Options>(spec: CommandSpec<T>): Command 
   summary: spec.summary,
   run: async (argv, world) => {
     const options = { ...spec.options, ...HELP }
-    const { values, operands } = parse(spec.name, options, argv)
+    const { values, operands } = parse(spec, options, argv)
     if (values.help) {
       world.out(helpOf(spec))
       return EXIT.done
@@ -69,7 +69,11 @@ export const defineCommand = <T extends Options>(spec: CommandSpec<T>): Command 
 })
 
 /** Strict: an unknown option is somebody's intention that would not be met. */
-const parse = <T extends Options>(name: string, options: T, argv: readonly string[]): Arguments<T> => {
+const parse = <T extends Options>(
+  { name, operands }: { readonly name: string; readonly operands: string },
+  options: T,
+  argv: readonly string[],
+): Arguments<T> => {
   const config: ParseArgsOptionsConfig = Object.fromEntries(
     Object.entries(options).map(([option, { type, multiple, short }]) => [
       option,
@@ -91,9 +95,10 @@ const parse = <T extends Options>(name: string, options: T, argv: readonly strin
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const first = message.split(/\. |\n/)[0] ?? message
+    const dash = first.startsWith('Unknown option') && operands.startsWith('<path')
     const advice = KEY_NAMES.test(message)
       ? ': a key is never an argument, since every user of the machine can read those; set ORIEL_KEY or --key-file'
-      : `; see oriel ${name} --help`
+      : `${dash ? '; a path that begins with a dash goes behind --' : ''}; see oriel ${name} --help`
     throw usageFault(`${name}: ${first}${advice}`)
   }
 }
@@ -125,9 +130,13 @@ export const oneOf = <const T extends string>(option: string, text: string, choi
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const
 
+/** A century: later times are mistakes, and at some point no dates. */
+const MAX_SECONDS = 36_500 * SECONDS.d
+
 /** `90s`, `15m`, `1h` or `7d`, in seconds. @throws Stop `usage` otherwise. */
 export const duration = (option: string, text: string): number => {
   const [, count, unit] = /^([1-9]\d{0,7})([smhd])$/.exec(text) ?? []
-  if (count !== undefined && unit !== undefined) return Number(count) * SECONDS[unit as keyof typeof SECONDS]
-  throw usageFault(`--${option} takes a time such as 90s, 15m, 1h or 7d, not ${JSON.stringify(text)}`)
+  const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS]
+  if (seconds <= MAX_SECONDS) return seconds
+  throw usageFault(`--${option} takes a time such as 90s, 15m, 1h or 7d, 36500d at most, not ${JSON.stringify(text)}`)
 }

@@ -1,6 +1,6 @@
 /** Hashes of files, read in pieces: memory is the same for a thumbnail and for 50 GB. */
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { FileFault, reasonOf } from './file-part.ts'
 
 /** 1 MiB: on two cores larger pieces hash no faster. */
@@ -46,6 +46,12 @@ export interface Fingerprint {
 export const fingerprint = async (path: string, signal: AbortSignal): Promise<Fingerprint> => {
   const result = await digest(path, WHOLE, createHash('sha256'), signal)
   return { sha256: result.digest.toString('hex'), bytes: result.bytes }
+}
+
+/** Another one later: the file was written to meanwhile. Undefined where it cannot be looked at. */
+export const stampOf = async (path: string): Promise<string | undefined> => {
+  const stats = await stat(path, { bigint: true }).catch(() => undefined)
+  return stats && `${stats.ino} ${stats.size} ${stats.mtimeNs}`
 }
 
 /** SHA-256 of a part, as the value of `Content-Digest` (RFC 9530). */

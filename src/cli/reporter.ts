@@ -30,6 +30,8 @@ export interface Reporter extends Disposable {
   note(event: ProgressEvent): void
   /** A file that failed. */
   fault(path: string, why: string): void
+  /** What concerns the run and does not end it. */
+  warn(text: string): void
   /** The server is waited for. At most one line in five seconds. */
   waiting(ms: number, why: string): void
 }
@@ -69,6 +71,7 @@ export const createReporter = (world: World, quiet: boolean): Reporter => {
     },
     fault: (path, why) =>
       say(`${colour ? RED : ''}failed${colour ? RESET : ''}  ${printable(path)}: ${printable(why)}`),
+    warn: (text) => say(`oriel: warning: ${printable(text)}`),
     waiting: (ms, why) => {
       const now = performance.now()
       if (ms < TOLD_WAIT_MS || now - toldWaitingAt < PLAIN_MS) return

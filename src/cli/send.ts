@@ -89,7 +89,7 @@ export const sendChunks = async (file: LocalFile, sending: Sending): Promise<Ans
     const answer = (await putMissing(file, session, sending)) ?? (await complete(file, session, sending))
     const over = answer.status === 404 || answer.status === 410
     // What may pass leaves the session to a later run; all else has ended it.
-    if (answer.status < 500 && answer.status !== 429 && answer.status !== 409)
+    if (answer.status < 500 && ![408, 409, 429].includes(answer.status))
       await sending.sessions.forget(file.print, file.details)
     if (!over || beginning >= BEGINNINGS) return answer
   }

@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { reasonOf } from './file-part.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import type { Details } from './plan.ts'
 import type { World } from './world.ts'
@@ -13,7 +14,7 @@ const KeptSchema = z.object({ server: z.string(), sha256: z.string(), session: z
 export interface SessionFiles {
   /** The session that was begun for these bytes and details; undefined for none, or where the file cannot be read. */
   find(print: Fingerprint, details: Details): Promise<string | undefined>
-  /** Written whole or not at all. */
+  /** Written whole or not at all. That it cannot be is told, and ends nothing: after an interruption the file is sent anew. */
   keep(print: Fingerprint, details: Details, session: string): Promise<void>
   forget(print: Fingerprint, details: Details): Promise<void>
 }
@@ -22,7 +23,9 @@ export interface SessionFiles {
 export const stateFolder = (env: World['env']): string =>
   join(env.XDG_STATE_HOME || join(env.HOME || homedir(), '.local', 'state'), 'oriel', 'uploads')
 
-export const createSessionFiles = (folder: string, server: string): SessionFiles => {
+/** @param onFault told, once, why the folder cannot be written to. */
+export const createSessionFiles = (folder: string, server: string, onFault: (why: string) => void): SessionFiles => {
+  let told = false
   const fileOf = ({ sha256 }: Fingerprint, { filename, tags, visibility }: Details): string => {
     const text = JSON.stringify([server, sha256, filename, tags, visibility ?? null])
     return join(folder, `${createHash('sha256').update(text).digest('hex')}.json`)
@@ -34,13 +37,20 @@ export const createSessionFiles = (folder: string, server: string): SessionFiles
       return kept.success && kept.data.sha256 === print.sha256 ? kept.data.session : undefined
     },
     keep: async (print, details, session) => {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
       const file = fileOf(print, details)
       const draft = `${file}.${randomUUID()}`
-      await writeFile(draft, JSON.stringify({ server, sha256: print.sha256, session }), { mode: 0o600 })
-      await rename(draft, file)
+      try {
+        await mkdir(folder, { recursive: true, mode: 0o700 })
+        await writeFile(draft, JSON.stringify({ server, sha256: print.sha256, session }), { mode: 0o600 })
+        await rename(draft, file)
+      } catch (error) {
+        await rm(draft, { force: true }).catch(() => undefined)
+        if (!told) onFault(reasonOf(error))
+        told = true
+      }
     },
-    forget: (print, details) => rm(fileOf(print, details), { force: true }),
+    // One that stays is of a session that has ended, which the server says when it is asked.
+    forget: (print, details) => rm(fileOf(print, details), { force: true }).catch(() => undefined),
   }
 }
 

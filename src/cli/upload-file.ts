@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { type Client, NoAnswer } from './client.ts'
 import { EXIT, Stop } from './exit.ts'
 import { FileFault } from './file-part.ts'
-import { type Fingerprint, fingerprint, possessionProof } from './fingerprint.ts'
+import { type Fingerprint, fingerprint, possessionProof, stampOf } from './fingerprint.ts'
 import {
   type Challenge,
   type Details,
@@ -43,9 +43,13 @@ export const uploadFile = async (path: string, context: UploadContext, onBytes: 
   const { signal } = context.persistence
   let print: Fingerprint | undefined
   try {
+    const stamp = await stampOf(path)
     print = await fingerprint(path, signal)
     if (print.bytes === 0) return { outcome: failed('the file is empty'), sha256: print.sha256 }
-    return { outcome: await once(path, print, context, onBytes), sha256: print.sha256 }
+    const outcome = await once(path, print, context, onBytes)
+    // Then what the server says is of bytes that were neither here nor there.
+    const changed = outcome.status === 'failed' && (await stampOf(path)) !== stamp
+    return { outcome: changed ? failed('the file changed while it was sent') : outcome, sha256: print.sha256 }
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof FileFault) return { outcome: failed(error.message), sha256: print?.sha256 }

@@ -64,9 +64,12 @@ export const upload = defineCommand({
     using reporter = createReporter(world, values.quiet)
     const failing = new AbortController()
     const signal = AbortSignal.any([world.signal, failing.signal])
+    const state = stateFolder(world.env)
+    const unkept = (why: string) =>
+      reporter.warn(`${state} cannot be written to (${why}): an interrupted file starts anew`)
     const context: UploadContext = {
       client,
-      sessions: createSessionFiles(stateFolder(world.env), server.url),
+      sessions: createSessionFiles(state, server.url, unkept),
       withPlace: createPlaces(concurrency),
       persistence: { signal, onWait: reporter.waiting },
       tags: values.tag,

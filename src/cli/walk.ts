@@ -24,7 +24,7 @@ export type Found =
  */
 export async function* walk(paths: readonly string[], options: WalkOptions): AsyncGenerator<Found> {
   for (const path of paths) {
-    const stats = await attempt(() => stat(path))
+    const stats = await attempt(path, () => stat(path))
     if (stats.fault !== undefined) yield { kind: 'fault', path, why: stats.fault }
     else if (stats.value.isDirectory()) yield* walkFolder(path, options)
     else if (stats.value.isFile()) yield { kind: 'file', path, bytes: stats.value.size }
@@ -33,7 +33,7 @@ export async function* walk(paths: readonly string[], options: WalkOptions): Asy
 }
 
 async function* walkFolder(folder: string, options: WalkOptions): AsyncGenerator<Found> {
-  const read = await attempt(() => readdir(folder, { withFileTypes: true }))
+  const read = await attempt(folder, () => readdir(folder, { withFileTypes: true }))
   if (read.fault !== undefined) {
     yield { kind: 'fault', path: folder, why: read.fault }
     return
@@ -50,11 +50,10 @@ async function* walkFolder(folder: string, options: WalkOptions): AsyncGenerator
 }
 
 const look = async (path: string): Promise<Found> => {
-  const stats = await attempt((): Promise<Stats> => lstat(path))
-  if (stats.fault === undefined) return { kind: 'file', path, bytes: stats.value.size }
-  // Node reads names as UTF-8; one that is something else comes back as a name that does not exist.
-  const foreign = basename(path).includes('\ufffd')
-  return { kind: 'fault', path, why: foreign ? 'its name is not UTF-8: rename it' : stats.fault }
+  const stats = await attempt(path, (): Promise<Stats> => lstat(path))
+  return stats.fault === undefined
+    ? { kind: 'file', path, bytes: stats.value.size }
+    : { kind: 'fault', path, why: stats.fault }
 }
 
 /** By code units, so that the order is the same on every machine. */
@@ -65,10 +64,12 @@ const matches = (path: string, globs: readonly string[]): boolean =>
 
 type Attempted<T> = { readonly fault: undefined; readonly value: T } | { readonly fault: string }
 
-const attempt = async <T>(work: () => Promise<T>): Promise<Attempted<T>> => {
+const attempt = async <T>(path: string, work: () => Promise<T>): Promise<Attempted<T>> => {
   try {
     return { fault: undefined, value: await work() }
   } catch (error) {
-    return { fault: reasonOf(error) }
+    // Node reads names and arguments as UTF-8; one that is something else comes as a name that does not exist.
+    const foreign = path.includes('\ufffd') && error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    return { fault: foreign ? 'its name is not UTF-8: rename it' : reasonOf(error) }
   }
 }

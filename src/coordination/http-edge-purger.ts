@@ -10,6 +10,7 @@ import { createPurgeRetries } from './purge-retries.ts'
 
 /** An edge writes one empty file or one line in memory; one that takes longer is down for the caller, who waits for it. */
 const LIMIT_MS = 2_000
+const DAY_MS = 24 * 60 * 60 * 1000
 
 export interface HttpEdges {
   /** Such as `http://edge1:8080/purge`, without a slash at the end. */
@@ -41,6 +42,7 @@ export interface EdgePurgerStats {
   readonly failed: number
   readonly pending: number
   readonly dropped: number
+  readonly expired: number
 }
 
 export interface HttpEdgePurger extends EdgePurger, Disposable {
@@ -56,29 +58,7 @@ export const createHttpEdgePurger = (
   { isHidden, marks, locker, onFault }: EdgePurgerPorts,
 ): HttpEdgePurger => {
   const counts = { confirmed: 0, failed: 0 }
-
-  const send = async (address: string, digest: Digest, hidden: boolean): Promise<TierOutcome> => {
-    try {
-      const response = await fetch(`${address}/${digest}`, {
-        method: hidden ? 'PUT' : 'DELETE',
-        headers: { 'X-Oriel-Purge-Key': key },
-        // nginx's DAV wants a body to make a file of.
-        ...(hidden && { body: digest }),
-        redirect: 'error',
-        signal: AbortSignal.timeout(LIMIT_MS),
-      })
-      await response.body?.cancel()
-      // What was not there is gone.
-      const done = response.ok || (!hidden && response.status === 404)
-      counts[done ? 'confirmed' : 'failed'] += 1
-      if (!done) onFault(address, 'refused', new Error(`it answered ${response.status}`))
-      return done ? 'confirmed' : 'refused'
-    } catch (error) {
-      counts.failed += 1
-      onFault(address, 'unreachable', error)
-      return 'unreachable'
-    }
-  }
+  const send = createSender(key, counts, onFault)
 
   /**
    * The mark is set before it is looked whether the picture is hidden, and who shows one looks for the mark after its commit: so
@@ -100,11 +80,18 @@ export const createHttpEdgePurger = (
 
   const edges = addresses.map((address) => ({
     address,
-    retries: createPurgeRetries((digest) =>
-      whileHeld(digest, async (hidden, sure) => {
-        if (!hidden && !sure) return false
-        return (await send(address, digest, hidden)) === 'confirmed' && sure
-      }),
+    retries: createPurgeRetries(
+      (digest) =>
+        whileHeld(digest, async (hidden, sure) => {
+          if (!hidden && !sure) return false
+          return (await send(address, digest, hidden)) === 'confirmed' && sure
+        }),
+      (digest, ageMs) =>
+        onFault(
+          address,
+          'unreachable',
+          new Error(`${digest} is given up: not confirmed for ${Math.floor(ageMs / DAY_MS)} days`),
+        ),
     ),
   }))
 
@@ -140,9 +127,35 @@ export const createHttpEdgePurger = (
       ...counts,
       pending: edges.reduce((sum, { retries }) => sum + retries.pending, 0),
       dropped: edges.reduce((sum, { retries }) => sum + retries.dropped, 0),
+      expired: edges.reduce((sum, { retries }) => sum + retries.expired, 0),
     }),
     [Symbol.dispose]: () => {
       for (const { retries } of edges) retries[Symbol.dispose]()
     },
   }
 }
+
+const createSender =
+  (key: string, counts: { confirmed: number; failed: number }, onFault: EdgePurgerPorts['onFault']) =>
+  async (address: string, digest: Digest, hidden: boolean): Promise<TierOutcome> => {
+    try {
+      const response = await fetch(`${address}/${digest}`, {
+        method: hidden ? 'PUT' : 'DELETE',
+        headers: { 'X-Oriel-Purge-Key': key },
+        // nginx's DAV wants a body to make a file of.
+        ...(hidden && { body: digest }),
+        redirect: 'error',
+        signal: AbortSignal.timeout(LIMIT_MS),
+      })
+      await response.body?.cancel()
+      // What was not there is gone.
+      const done = response.ok || (!hidden && response.status === 404)
+      counts[done ? 'confirmed' : 'failed'] += 1
+      if (!done) onFault(address, 'refused', new Error(`it answered ${response.status}`))
+      return done ? 'confirmed' : 'refused'
+    } catch (error) {
+      counts.failed += 1
+      onFault(address, 'unreachable', error)
+      return 'unreachable'
+    }
+  }

@@ -1,12 +1,14 @@
 /**
- * Purges that an edge has not confirmed, tried again until it does: in memory, bounded, one after the other, with a pause that
- * doubles while the edge is down. What is here is lost with the process; a durable outbox would take this one's place.
+ * Purges that an edge has not confirmed, tried again until it does or has nothing left to forget: in memory, bounded, one after the other, with
+ * a pause that doubles while the edge is down. What is here is lost with the process; a durable outbox would take this one's place.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from '../core/ids.ts'
 
 /** ~100 B a hash: 1 MB an edge. Over it the oldest is dropped: an edge forgets by itself within a day (`EDGE_FRESH_SECONDS`). */
 const MAX_PENDING = 10_000
+/** As long as marks are kept (`metadata/edge-purges.ts`), which each try renews: an edge that never confirms would keep them for ever. */
+const MAX_AGE_MS = 32 * 24 * 60 * 60 * 1000
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
@@ -16,13 +18,24 @@ export interface PurgeRetries extends Disposable {
   readonly pending: number
   /** Forgotten because there were too many. */
   readonly dropped: number
+  /** Given up because they were too old. */
+  readonly expired: number
 }
 
-/** @param attempt tries one purge; says whether the edge confirmed it. Never rejects. */
-export const createPurgeRetries = (attempt: (digest: Digest) => Promise<boolean>): PurgeRetries => {
-  const pending = new Set<Digest>()
+/**
+ * @param attempt tries one purge; says whether the edge confirmed it. Never rejects.
+ * @param onExpired told of each that is given up. @param now in milliseconds.
+ */
+export const createPurgeRetries = (
+  attempt: (digest: Digest) => Promise<boolean>,
+  onExpired: (digest: Digest, ageMs: number) => void,
+  now: () => number = Date.now,
+): PurgeRetries => {
+  /** Since when. The order is that of the next tries. */
+  const pending = new Map<Digest, number>()
   const stop = new AbortController()
   let dropped = 0
+  let expired = 0
   let working = false
 
   const work = async (): Promise<void> => {
@@ -30,16 +43,22 @@ export const createPurgeRetries = (attempt: (digest: Digest) => Promise<boolean>
     while (pending.size > 0) {
       await sleep(pauseMs, undefined, { signal: stop.signal, ref: false })
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
-      for (const digest of pending) {
+      for (const [digest, since] of pending) {
         // Taken out first, so that a purge of the same hash that comes meanwhile is not lost.
         pending.delete(digest)
+        const ageMs = now() - since
+        if (ageMs > MAX_AGE_MS) {
+          expired += 1
+          onExpired(digest, ageMs)
+          continue
+        }
         const confirmed = await attempt(digest)
         stop.signal.throwIfAborted()
         if (confirmed) {
           pauseMs = FIRST_PAUSE_MS
           continue
         }
-        pending.add(digest)
+        if (!pending.has(digest)) pending.set(digest, since)
         break
       }
     }
@@ -47,8 +66,9 @@ export const createPurgeRetries = (attempt: (digest: Digest) => Promise<boolean>
 
   return {
     add(digest) {
-      pending.add(digest)
-      for (const oldest of pending) {
+      // What has changed again is as fresh as the change.
+      pending.set(digest, now())
+      for (const oldest of pending.keys()) {
         if (pending.size <= MAX_PENDING) break
         pending.delete(oldest)
         dropped += 1
@@ -67,6 +87,9 @@ export const createPurgeRetries = (attempt: (digest: Digest) => Promise<boolean>
     },
     get dropped() {
       return dropped
+    },
+    get expired() {
+      return expired
     },
     [Symbol.dispose]: () => stop.abort(),
   }

@@ -21,7 +21,6 @@ export interface Held {
   /** Undefined from the moment memory gives the variant up or gets a newer encode, so that no holder keeps its bytes alive. */
   variant: Variant | undefined
   usedAt: number
-  touchedAt: number
 }
 
 export interface VariantTiers {
@@ -51,10 +50,8 @@ export interface TierOptions {
 /** What an entry costs beside its bytes: facts, key, map slots (measured ~600 B on Node 26). */
 const ENTRY_OVERHEAD_BYTES = 600
 
-/** Memory's own order of use is kept to the second: what is hot is used again before anything is evicted. */
+/** Memory's own order of use is kept to the second, and the store told as often: what is hot is used again before anything is evicted. */
 const USE_EVERY_MS = 1_000
-/** A hit tells the store that the variant is in use at most this often: eviction by last use needs minutes, not hits. */
-const TOUCH_EVERY_MS = 60_000
 
 /** Writes under way; past this a variant is served but not stored, so that a slow disk cannot fill the memory. */
 const MAX_WRITING = 256
@@ -79,8 +76,7 @@ export const createTiers = (store: VariantStore, options: TierOptions): VariantT
   const remember = (key: VariantKey, { bytes, facts }: Variant): void => {
     // A socket takes a Buffer as it is; any other array it would wrap anew for every answer.
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const now = performance.now()
-    memory.set(key, { key, variant: { bytes: buffer, facts }, usedAt: now, touchedAt: now })
+    memory.set(key, { key, variant: { bytes: buffer, facts }, usedAt: performance.now() })
   }
 
   const write = (key: VariantKey, variant: Variant): void => {
@@ -99,8 +95,6 @@ export const createTiers = (store: VariantStore, options: TierOptions): VariantT
     if (nowMs - held.usedAt < USE_EVERY_MS) return
     held.usedAt = nowMs
     memory.get(held.key)
-    if (nowMs - held.touchedAt < TOUCH_EVERY_MS) return
-    held.touchedAt = nowMs
     store.touch(held.key)
   }
 

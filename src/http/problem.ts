@@ -63,18 +63,33 @@ export const toProblem = (error: unknown, requestId: string): Problem => {
       ...(retryAfter !== undefined && { 'Retry-After': String(retryAfter) }),
       ...known.headers,
     },
-    body: JSON.stringify({
-      type: `urn:oriel:problem:${known.kind}`,
-      title: STATUS_CODES[status] ?? 'Error',
-      status,
-      detail: known.message,
-      instance: requestId,
-    }),
+    body: documentOf(known.kind, status, known.message, requestId),
   }
 }
+
+/** @param kind undefined for a status that none of ours has: RFC 9457 §4.2.1 has `about:blank` for what the status says alone. */
+const documentOf = (kind: ErrorKind | undefined, status: number, detail: string, requestId: string): string =>
+  JSON.stringify({
+    type: kind ? `urn:oriel:problem:${kind}` : 'about:blank',
+    title: STATUS_CODES[status] ?? detail,
+    status,
+    detail,
+    instance: requestId,
+  })
 
 /** The same as a fetch Response, for Hono's handlers. */
 export const problemResponse = (error: unknown, requestId: string): Response => {
   const { status, headers, body } = toProblem(error, requestId)
   return new Response(body, { status, headers })
+}
+
+/** A protocol's own refusal, a status and a line of text: the same document, under the same status and headers. */
+export const refusalResponse = async (refusal: Response, requestId: string): Promise<Response> => {
+  const { status } = refusal
+  const headers = new Headers(refusal.headers)
+  headers.delete('Content-Length')
+  headers.set('Content-Type', 'application/problem+json')
+  headers.set('Cache-Control', 'no-store')
+  const detail = (await refusal.text()).trim()
+  return new Response(documentOf(KINDS.get(status), status, detail, requestId), { status, headers })
 }

@@ -79,3 +79,9 @@ export const createQuota = (limits: QuotaLimits, rules: QuotaRules, limitAdmin: 
     },
   }
 }
+
+/** @param bytes of the whole file. @throws AppError `rate-limited`. */
+export const payUpload = async (quota: Quota, c: Context<Env>, bytes: number): Promise<void> => {
+  await quota.spend(c, 'uploads', 1)
+  await quota.spend(c, 'upload-bytes', bytes)
+}

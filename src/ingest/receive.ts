@@ -50,7 +50,7 @@ export const judgeHeaders = (c: Context<Env>, maxUploadBytes: number): Declared 
 
 /**
  * The caller disposes of what is staged.
- * @throws AppError `bad-request` (stalled, cut short, empty, digest mismatch, unknown or wrong details), `too-large`, `busy`.
+ * @throws AppError `timeout` (stalled or too slow), `bad-request` (cut short, empty, digest mismatch, unknown or wrong details), `too-large`, `busy`.
  */
 export const receive = async (
   c: Context<Env>,

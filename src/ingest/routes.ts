@@ -97,7 +97,7 @@ const uploadRoute = createRoute({
   responses: {
     201: { description: 'stored', content: { 'application/json': { schema: AssetSchema } } },
     200: { description: 'a retry: stored before', content: { 'application/json': { schema: AssetSchema } } },
-    ...problems(400, 401, 410, 413, 415, 422, 429, 503),
+    ...problems(400, 401, 408, 410, 413, 415, 422, 429, 503),
   },
 })
 

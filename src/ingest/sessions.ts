@@ -69,8 +69,11 @@ export const createSessions = (ports: SessionPorts, limits: SessionLimits) => {
     limits,
     load,
 
-    /** @throws AppError `too-large`, and `rate-limited` when the owner has as many open as allowed. */
-    create: async (wanted: NewSession): Promise<UploadSession> => {
+    /**
+     * @param pay is awaited between judging and making, so that what is refused costs nothing.
+     * @throws AppError `too-large`, and `rate-limited` when the owner has as many open as allowed; what `pay` throws.
+     */
+    create: async (wanted: NewSession, pay: () => Promise<void>): Promise<UploadSession> => {
       const { bytes, ownerId } = wanted
       if (bytes > limits.maxBytes)
         throw new AppError('too-large', `${bytes} bytes are over the limit of ${limits.maxBytes}`)
@@ -81,6 +84,7 @@ export const createSessions = (ports: SessionPorts, limits: SessionLimits) => {
           retryAfterSeconds: TOO_MANY_RETRY_SECONDS,
         })
       }
+      await pay()
       const session: UploadSession = {
         ...wanted,
         id: newUploadId(),

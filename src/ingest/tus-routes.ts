@@ -8,8 +8,8 @@ import { DetailsText } from '../http/asset-details.ts'
 import { readBody, refuseCoded } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
-import { problemResponse } from '../http/problem.ts'
-import type { Quota } from '../http/quota.ts'
+import { problemResponse, refusalResponse } from '../http/problem.ts'
+import { payUpload, type Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { CHECKSUM_ALGORITHMS, createChecksumCheck } from './tus-checksum.ts'
 import { parseTusMetadata } from './tus-metadata.ts'
@@ -43,7 +43,7 @@ const create = createRoute({
     'See https://tus.io/protocols/resumable-upload. Upload-Metadata may have filename, filetype, sha256, and the details of an asset.',
   parameters: [text('tus-resumable', true), text('upload-length', true), text('upload-metadata')],
   request: { body },
-  responses: { 201: { description: 'begun, at Location' }, ...problems(400, 401, 413, 429, 503) },
+  responses: { 201: { description: 'begun, at Location' }, ...problems(400, 401, 408, 413, 429, 503) },
 })
 const patch = createRoute({
   ...shared,
@@ -55,7 +55,7 @@ const patch = createRoute({
   request: { body },
   responses: {
     204: { description: 'durable up to Upload-Offset' },
-    ...problems(400, 401, 404, 409, 410, 415, 422, 503),
+    ...problems(400, 401, 404, 408, 409, 410, 415, 422, 503),
   },
 })
 const remove = createRoute({
@@ -84,7 +84,7 @@ const ALLOW = [
 
 export const createTusRoutes = (deps: TusRouteDeps): Router => {
   const routes = createRouter()
-  const answer = (c: Context<Env>) => answerCall(deps, c)
+  const answer = (c: Context<Env>) => answered(c, () => callTus(deps, c, c.req.raw.method))
   routes.openapi({ ...create, middleware: deps.guards.caller }, answer)
   routes.openapi({ ...patch, middleware: deps.guards.caller }, answer)
   routes.openapi({ ...remove, middleware: deps.guards.caller }, answer)
@@ -95,15 +95,16 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
       throw new AppError('method-not-allowed', `ask GET /uploads/${c.req.param('id')} instead`, {
         headers: { Allow: ALLOW_ONE },
       })
-    const session = await loadOwn(deps, c, c.req.param('id'))
-    // All bytes are in and there is no asset: the process that was to make it died, or the client did not wait.
-    if ((await deps.sessions.pieces(session)).reduce((sum, { bytes }) => sum + bytes, 0) === session.bytes)
-      await deps.completion.complete(session, deps.completeWaitMs, c.req.raw.signal)
-    const response = await answer(c)
-    const { assetId, tusMetadata } = await loadOwn(deps, c, session.id)
-    if (response.ok && tusMetadata !== null) response.headers.set('Upload-Metadata', tusMetadata)
-    if (response.ok && assetId !== null) response.headers.set(ASSET_HEADER, assetId)
-    return response
+    return answered(c, () => tellWhere(deps, c, c.req.param('id')))
+  })
+  // For clients that can send nothing but GET and POST (tus 1.0, "X-HTTP-Method-Override").
+  routes.post(`${TUS_PATH}/:id`, deps.guards.caller, async (c) => {
+    const meant = c.req.header('X-HTTP-Method-Override')?.toUpperCase()
+    if (meant !== 'PATCH' && meant !== 'DELETE')
+      throw new AppError('method-not-allowed', 'a POST here is a PATCH or DELETE, by X-HTTP-Method-Override', {
+        headers: { Allow: ALLOW_ONE },
+      })
+    return answered(c, () => callTus(deps, c, meant))
   })
   for (const [path, allow] of ALLOW) {
     routes.options(path, async (c) => {
@@ -117,9 +118,10 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
 }
 
 /** The protocol wants its version on every answer, a problem too. */
-const answerCall = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+const answered = async (c: Context<Env>, call: () => Promise<Response>): Promise<Response> => {
   try {
-    return await callTus(deps, c)
+    const response = await call()
+    return response.ok ? response : await refusalResponse(response, c.get('requestId'))
   } catch (error) {
     if (!(error instanceof AppError) || error.kind === 'internal') throw error
     const response = problemResponse(error, c.get('requestId'))
@@ -128,19 +130,42 @@ const answerCall = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response
   }
 }
 
-const callTus = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> => {
+/** HEAD, and what is known of the asset. */
+const tellWhere = async (deps: TusRouteDeps, c: Context<Env>, id: string): Promise<Response> => {
+  const session = await loadOwn(deps, c, id)
+  // All bytes are in and there is no asset: the process that was to make it died, or the client did not wait.
+  if ((await deps.sessions.pieces(session)).reduce((sum, { bytes }) => sum + bytes, 0) === session.bytes)
+    await deps.completion.complete(session, deps.completeWaitMs, c.req.raw.signal)
+  const response = await callTus(deps, c, 'HEAD')
+  const { assetId, tusMetadata } = await loadOwn(deps, c, session.id)
+  if (response.ok && tusMetadata !== null) response.headers.set('Upload-Metadata', tusMetadata)
+  if (response.ok && assetId !== null) response.headers.set(ASSET_HEADER, assetId)
+  return response
+}
+
+const callTus = async (deps: TusRouteDeps, c: Context<Env>, method: string): Promise<Response> => {
   refuseCoded(c, 'bytes')
-  const { signal, method } = c.req.raw
+  const { signal } = c.req.raw
   const checksum = c.req.header('Upload-Checksum')
   const check = checksum === undefined ? undefined : createChecksumCheck(checksum)
   const sends = method === 'PATCH' || method === 'POST'
-  const source = () => readBody(c, { idleMs: deps.idleMs, signal: NEVER, see: () => undefined, pieceBytes: 1 })
-  const request = new Request(c.req.url, {
+  let fault: unknown
+  const source = async function* () {
+    try {
+      yield* readBody(c, { idleMs: deps.idleMs, signal: NEVER, see: () => undefined, pieceBytes: 1 })
+    } catch (error) {
+      fault = error
+      throw error
+    }
+  }
+  // The library takes a query for a part of the id.
+  const [url = ''] = c.req.url.split('?')
+  const request = new Request(url, {
     method,
     headers: c.req.raw.headers,
     ...(sends && { body: ReadableStream.from(source()) as ReadableStream<Uint8Array>, duplex: 'half' as const }),
   })
-  return answerTus(
+  const response = await answerTus(
     deps,
     {
       publicUrl: c.get('publicUrl'),
@@ -154,6 +179,9 @@ const callTus = async (deps: TusRouteDeps, c: Context<Env>): Promise<Response> =
     },
     request,
   )
+  // The library takes every fault of the body for an abort of its own, whatever it was.
+  if (!response.ok && fault !== undefined) throw fault
+  return response
 }
 
 /** A client that leaves ends its body, and what came before counts. */
@@ -178,16 +206,17 @@ const createSession = async ({ sessions, quota }: TusRouteDeps, c: Context<Env>)
       'bad-request',
       parsed.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`).join('; '),
     )
-  await quota.spend(c, 'uploads', 1)
-  await quota.spend(c, 'upload-bytes', bytes)
-  return sessions.create({
-    ownerId: c.get('principal').ownerId,
-    protocol: 'tus',
-    bytes,
-    chunkBytes: undefined,
-    mediaType,
-    declared: sha256 === undefined ? null : parseDigest(sha256),
-    details: parsed.data,
-    tusMetadata,
-  })
+  return sessions.create(
+    {
+      ownerId: c.get('principal').ownerId,
+      protocol: 'tus',
+      bytes,
+      chunkBytes: undefined,
+      mediaType,
+      declared: sha256 === undefined ? null : parseDigest(sha256),
+      details: parsed.data,
+      tusMetadata,
+    },
+    () => payUpload(quota, c, bytes),
+  )
 }

@@ -1,6 +1,5 @@
 /** `@tus/server` for one request: its store and its lock are ours, made with what is known of the caller. */
 import { DataStore, Server, Upload } from '@tus/server'
-import { AppError } from '../core/errors.ts'
 import { parseUploadId } from '../core/ids.ts'
 import type { UploadSession } from '../core/upload-session.ts'
 import { advance, contiguousBytes, stateAt } from './session.ts'
@@ -31,10 +30,10 @@ export interface TusRequest {
   readonly finish: (session: UploadSession) => Promise<string | undefined>
 }
 
-/** @throws AppError where one of ours was thrown inside; the protocol's own refusals are answers. */
+/** @throws what was thrown inside, which the library would tell the client word for word; the protocol's own refusals are answers. */
 export const answerTus = async (ports: TusPorts, ours: TusRequest, request: Request): Promise<Response> => {
   const store = new SessionStore(ports, ours)
-  const failures: AppError[] = []
+  const failures: Error[] = []
   const server = new Server({
     path: TUS_PATH,
     datastore: store,
@@ -50,7 +49,8 @@ export const answerTus = async (ports: TusPorts, ours: TusRequest, request: Requ
       return assetId === undefined ? {} : { headers: { [ASSET_HEADER]: assetId } }
     },
     onResponseError: (_request, error) => {
-      if (error instanceof AppError) failures.push(error)
+      // Its own say their status.
+      if (error instanceof Error && !('status_code' in error)) failures.push(error)
       return undefined
     },
   })

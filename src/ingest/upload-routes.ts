@@ -7,7 +7,7 @@ import { readBody, refuseCoded } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import { jsonBody } from '../http/json-body.ts'
 import type { Guards } from '../http/principal.ts'
-import type { Quota } from '../http/quota.ts'
+import { payUpload, type Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { createDigestCheck } from './digest-fields.ts'
 import type { Parts } from './parts.ts'
@@ -84,7 +84,7 @@ const putChunk = createRoute({
     params: ChunkParams,
     body: { required: true, content: { 'application/octet-stream': { schema: BINARY } } },
   },
-  responses: { 204: { description: 'durable' }, ...problems(400, 401, 404, 409, 410, 415, 429, 503) },
+  responses: { 204: { description: 'durable' }, ...problems(400, 401, 404, 408, 409, 410, 415, 429, 503) },
 })
 
 const parts = createRoute({
@@ -144,14 +144,8 @@ export const createUploadRoutes = (deps: UploadRouteDeps): Router => {
     const { ownerId } = c.get('principal')
     const wanted = parseNewSession(c.req.valid('json'))
     // Paid for once, as a file that comes in one request: what is sent again costs nothing.
-    await deps.quota.spend(c, 'uploads', 1)
-    await deps.quota.spend(c, 'upload-bytes', wanted.bytes)
-    const session = await sessions.create({
-      ...wanted,
-      ownerId,
-      protocol: 'chunks',
-      tusMetadata: null,
-    })
+    const pay = () => payUpload(deps.quota, c, wanted.bytes)
+    const session = await sessions.create({ ...wanted, ownerId, protocol: 'chunks', tusMetadata: null }, pay)
     const location = `${c.get('publicUrl')}/uploads/${session.id}`
     const answer = {
       upload_session_id: session.id,

@@ -6,6 +6,7 @@ import { repeat } from '../core/repeat.ts'
 import { findPastGrace } from '../metadata/assets.ts'
 import { cutChanges } from '../metadata/changes.ts'
 import type { Metadata } from '../metadata/database.ts'
+import { dropOldEdgeJobs, dropOldEdgePurges } from '../metadata/edge-purges.ts'
 import { dropExpiredIdempotency } from '../metadata/idempotency.ts'
 import { dropExpiredOnce } from '../metadata/once.ts'
 import { withoutRow } from '../metadata/originals.ts'
@@ -49,6 +50,8 @@ export interface CollectorStats {
   idempotencyDropped: number
   onceDropped: number
   changesCut: number
+  edgePurgesDropped: number
+  edgeJobsDropped: number
   faults: number
 }
 
@@ -73,6 +76,8 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     idempotencyDropped: 0,
     onceDropped: 0,
     changesCut: 0,
+    edgePurgesDropped: 0,
+    edgeJobsDropped: 0,
     faults: 0,
   }
   const { changesMs = 90 * 24 * 60 * 60 * 1000 } = options
@@ -86,6 +91,8 @@ export const createCollector = (ports: CollectorPorts, options: CollectorOptions
     stats.idempotencyDropped += dropped
     await ports.metadata.transaction((transaction) => dropOldRemovals(transaction, new Date()))
     stats.onceDropped += await ports.metadata.transaction((transaction) => dropExpiredOnce(transaction, new Date()))
+    stats.edgePurgesDropped += await ports.metadata.transaction((queries) => dropOldEdgePurges(queries, new Date()))
+    stats.edgeJobsDropped += await ports.metadata.transaction((queries) => dropOldEdgeJobs(queries, new Date()))
     stats.changesCut += await cutChanges(ports.metadata, new Date(Date.now() - changesMs))
     const each = createEach(ports, stats, signal)
     await sweepPastGrace(ports, options, stats, each)

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createRoute, z } from '@hono/zod-openapi'
 import { createRouter, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
-import { FINDINGS, type ReconcileReport } from './reconcile.ts'
+import { FINDINGS } from './reconcile.ts'
+import type { ReconcileRun, ReconcileRuns } from './reconcile-runs.ts'
 import type { Scrub, ScrubReport } from './scrub.ts'
 
 /** So long the call waits for the end of a small walk; of a longer one it answers how far it is. */
@@ -57,7 +58,7 @@ const startReconcile = createRoute({
   path: '/reconcile',
   summary: 'Compare store and rows, both ways',
   description:
-    'With `dry_run=1` nothing is changed. Another call while one runs joins it. Of several origins one walks at a time.',
+    'With `dry_run=1` nothing is changed. Another call while one runs joins it as it is, on whichever origin: of several one walks at a time.',
   request: { query: z.object({ dry_run: z.enum(['0', '1', 'true', 'false']).default('0') }) },
   responses: answers(ReconcileSchema),
 })
@@ -66,7 +67,7 @@ const readReconcile = createRoute({
   ...base,
   method: 'get',
   path: '/reconcile',
-  summary: 'The report of the walk under way, or of the last one of this origin',
+  summary: 'The report of the walk under way, or of the last one, whichever origin walked',
   responses: answers(ReconcileSchema),
 })
 
@@ -89,11 +90,7 @@ const readScrub = createRoute({
 
 export interface MaintenanceDeps {
   readonly guards: Guards
-  readonly reconcile: (
-    dryRun: boolean,
-    signal: AbortSignal,
-    onStart: (report: ReconcileReport) => void,
-  ) => Promise<ReconcileReport>
+  readonly runs: ReconcileRuns
   readonly scrub: Scrub
   /** Aborts when the process ends. */
   readonly ending: AbortSignal
@@ -101,25 +98,10 @@ export interface MaintenanceDeps {
 }
 
 /** To be mounted at `/internal`. */
-export const createMaintenanceRoutes = ({ guards, reconcile, scrub, ending, onFault }: MaintenanceDeps): Router => {
+export const createMaintenanceRoutes = ({ guards, runs, scrub, ending, onFault }: MaintenanceDeps): Router => {
   const routes = createRouter()
-  let walk: { report?: ReconcileReport; error?: string; end: Promise<unknown> | undefined } | undefined
   let pass: { end: Promise<unknown> | undefined } | undefined
 
-  const beginWalk = (dryRun: boolean) => {
-    const started: NonNullable<typeof walk> = { end: undefined }
-    started.end = reconcile(dryRun, ending, (report) => {
-      started.report = report
-    })
-      .catch((error: unknown) => {
-        started.error = error instanceof Error ? error.message : String(error)
-        onFault('reconcile', error)
-      })
-      .finally(() => {
-        started.end = undefined
-      })
-    return started
-  }
   const beginPass = () => {
     const started: NonNullable<typeof pass> = { end: undefined }
     started.end = scrub
@@ -132,13 +114,13 @@ export const createMaintenanceRoutes = ({ guards, reconcile, scrub, ending, onFa
   }
   routes.openapi({ ...startReconcile, middleware: guards.admin }, async (c) => {
     const dryRun = ['1', 'true'].includes(c.req.valid('query').dry_run)
-    if (!walk?.end) walk = beginWalk(dryRun)
-    await Promise.race([walk.end, sleep(WAIT_MS, undefined, { ref: false })])
-    return c.json(describeWalk(walk), walk.end ? 202 : 200)
+    const run = await runs.start(dryRun, WAIT_MS)
+    return c.json(describeRun(run), run.state === 'running' ? 202 : 200)
   })
-  routes.openapi({ ...readReconcile, middleware: guards.admin }, (c) =>
-    c.json(describeWalk(walk), walk?.end ? 202 : 200),
-  )
+  routes.openapi({ ...readReconcile, middleware: guards.admin }, async (c) => {
+    const run = await runs.current()
+    return c.json(describeRun(run), run?.state === 'running' ? 202 : 200)
+  })
   routes.openapi({ ...startScrub, middleware: guards.admin }, async (c) => {
     if (!pass?.end) pass = beginPass()
     await Promise.race([pass.end, sleep(WAIT_MS, undefined, { ref: false })])
@@ -150,21 +132,19 @@ export const createMaintenanceRoutes = ({ guards, reconcile, scrub, ending, onFa
   return routes
 }
 
-const describeWalk = (
-  walk: { readonly report?: ReconcileReport; readonly error?: string; readonly end: unknown } | undefined,
-): z.infer<typeof ReconcileSchema> => ({
-  state: !walk ? 'never' : walk.end ? 'running' : walk.error === undefined ? 'done' : 'failed',
-  dry_run: walk?.report?.dryRun ?? false,
-  started_at: walk?.report?.startedAt.toISOString() ?? null,
-  finished_at: walk?.report?.finishedAt?.toISOString() ?? null,
-  stored: walk?.report?.stored ?? 0,
-  rows: walk?.report?.rows ?? 0,
-  variants: walk?.report?.variants ?? 0,
-  quarantined: walk?.report?.quarantined ?? 0,
-  found: walk?.report?.found ?? { orphan: 0, missing: 0, damaged: 0, sound: 0, variants: 0 },
-  repaired: walk?.report?.repaired ?? 0,
-  findings: walk?.report?.findings.map(({ kind, digest, repaired }) => ({ kind, hash: digest, repaired })) ?? [],
-  error: walk?.error ?? null,
+const describeRun = (run: ReconcileRun | undefined): z.infer<typeof ReconcileSchema> => ({
+  state: run?.state ?? 'never',
+  dry_run: run?.report?.dryRun ?? false,
+  started_at: run?.report?.startedAt ?? null,
+  finished_at: run?.report?.finishedAt ?? null,
+  stored: run?.report?.stored ?? 0,
+  rows: run?.report?.rows ?? 0,
+  variants: run?.report?.variants ?? 0,
+  quarantined: run?.report?.quarantined ?? 0,
+  found: run?.report?.found ?? { orphan: 0, missing: 0, damaged: 0, sound: 0, variants: 0 },
+  repaired: run?.report?.repaired ?? 0,
+  findings: run?.report?.findings.map(({ kind, digest, repaired }) => ({ kind, hash: digest, repaired })) ?? [],
+  error: run?.error ?? null,
 })
 
 const describePass = (report: ScrubReport | undefined): z.infer<typeof ScrubSchema> => ({

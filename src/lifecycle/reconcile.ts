@@ -30,9 +30,9 @@ export interface Finding {
 
 export interface ReconcileReport {
   readonly dryRun: boolean
-  readonly startedAt: Date
-  /** Undefined while it runs. */
-  finishedAt?: Date
+  readonly startedAt: string
+  /** Null while it runs. */
+  finishedAt: string | null
   /** Looked at. */
   stored: number
   rows: number
@@ -64,18 +64,21 @@ const PER_SECOND = 10_000
 /** Findings told one by one; the rest is counted. */
 const MAX_FINDINGS = 1_000
 
+/** @param onStart is given the report, which fills while the walk goes on. */
+export type Reconcile = (
+  dryRun: boolean,
+  signal: AbortSignal,
+  onStart?: (report: ReconcileReport) => void,
+) => Promise<ReconcileReport>
+
 export const createReconcile =
-  (ports: ReconcilePorts) =>
-  /** @param onStart is given the report, which fills while the walk goes on. */
-  async (
-    dryRun: boolean,
-    signal: AbortSignal,
-    onStart?: (report: ReconcileReport) => void,
-  ): Promise<ReconcileReport> => {
+  (ports: ReconcilePorts): Reconcile =>
+  async (dryRun, signal, onStart) => {
     await using _lease = await ports.locker.acquire('reconcile', signal)
     const report: ReconcileReport = {
       dryRun,
-      startedAt: new Date(),
+      startedAt: new Date().toISOString(),
+      finishedAt: null,
       stored: 0,
       rows: 0,
       variants: 0,
@@ -93,7 +96,7 @@ export const createReconcile =
     const walk = { ports, report, note, pace: createPace(PER_SECOND), signal }
     await compare(walk)
     await strayVariants(walk)
-    report.finishedAt = new Date()
+    report.finishedAt = new Date().toISOString()
     return report
   }
 

@@ -6,6 +6,15 @@ import type { Digest } from '../core/ids.ts'
 import type { Queries } from './database.ts'
 import { prepareQuery } from './prepared.ts'
 
+/**
+ * The copies that a mark stands for end by themselves: nothing shown to all is served from an edge after 8 days (fresh for one, stale for 7 while no origin
+ * answers), and an nginx drops its own mark at 31 to 32 (`find -mtime +30` once a day, README). A mark that is missed costs speed, never
+ * secrecy: it is read only to tell edges that they may keep a picture again.
+ */
+const KEPT_MS = 32 * 24 * 60 * 60 * 1000
+/** Of one transaction. With a sweep a minute that is 14 million a day. */
+const DROPPED_AT_ONCE = 10_000
+
 const selectPurge = prepareQuery((queries, { digest }: { readonly digest: Digest }) =>
   queries.selectFrom('edge_purges').select('at').where('digest', '=', digest),
 )
@@ -14,16 +23,39 @@ const selectPurge = prepareQuery((queries, { digest }: { readonly digest: Digest
 export const isPurgedAtEdges = async (queries: Queries, digest: Digest): Promise<boolean> =>
   (await selectPurge(queries, { digest })).length > 0
 
-/** Again is no error. */
+/** Again is no error, and counts from then on. */
 export const noteEdgePurge = async (transaction: Queries, digest: Digest, at: Date): Promise<void> => {
   await transaction
     .insertInto('edge_purges')
     .values({ digest, at: at.getTime() })
-    .onConflict((conflict) => conflict.column('digest').doNothing())
+    .onConflict((conflict) => conflict.column('digest').doUpdateSet({ at: at.getTime() }))
     .execute()
 }
 
 /** Every edge keeps the hash again. */
 export const dropEdgePurge = async (transaction: Queries, digest: Digest): Promise<void> => {
   await transaction.deleteFrom('edge_purges').where('digest', '=', digest).execute()
+}
+
+/** Forgets the oldest of what no edge can remember any more; answers how many. */
+export const dropOldEdgePurges = async (transaction: Queries, now: Date): Promise<number> => {
+  const old = transaction
+    .selectFrom('edge_purges')
+    .select('digest')
+    .where('at', '<=', now.getTime() - KEPT_MS)
+    .orderBy('at')
+    .limit(DROPPED_AT_ONCE)
+  const result = await transaction.deleteFrom('edge_purges').where('digest', 'in', old).executeTakeFirst()
+  return Number(result.numDeletedRows)
+}
+
+/** Drops the parked jobs (`outbox.ts`) of purges that no edge has a use for any more; answers how many. One range of an index. */
+export const dropOldEdgeJobs = async (transaction: Queries, now: Date): Promise<number> => {
+  const result = await transaction
+    .deleteFrom('outbox')
+    .where('kind', '=', 'purge-edge')
+    .where('parked', '=', 1)
+    .where('due_at', '<=', now.getTime() - KEPT_MS)
+    .executeTakeFirst()
+  return Number(result.numDeletedRows)
 }

@@ -128,6 +128,10 @@ const STEPS: readonly ((words: Words) => string)[] = [
   ({ integer }) => `
   alter table originals add column used_at ${integer};
   `,
+  // They are dropped by age.
+  () => `
+  create index edge_purges_by_age on edge_purges (at);
+  `,
 ]
 
 /** The steps that a database at `version` still needs, each with the version it leads to. @throws Error when it is of a newer Oriel. */

@@ -7,7 +7,10 @@ import type { Watch } from './hub.ts'
 export interface StreamOptions {
   /** Shorter than the minute after which proxies take a silent connection for dead. Default 15 s. */
   readonly heartbeatMs?: number
-  /** After this the stream ends and the device comes back where it was: a revoked key works no longer than this. Default 15 min. */
+  /**
+   * After this the stream ends, read or not, and the device comes back where it was: a revoked key works no longer than this, and what is
+   * left has a heartbeat more to be taken. Default 15 min.
+   */
   readonly lifetimeMs?: number
 }
 
@@ -21,6 +24,8 @@ export interface StreamParts {
   readonly textOf: (change: ToldChange) => string
   /** Aborts when the reader has gone. */
   readonly signal: AbortSignal
+  /** Closes the connection, which may be done already: a heartbeat after the stream has ended. */
+  readonly cut: () => void
   /** Told of what broke the stream. */
   readonly onFault: (error: unknown) => void
 }
@@ -36,32 +41,42 @@ const RETRY_MS = 1_000
  * Disposes of the watch when it ends.
  */
 export const streamEvents = (parts: StreamParts, options: StreamOptions = {}): ReadableStream<Uint8Array> => {
-  const left = new AbortController()
-  const chunks = texts(parts, options, left.signal)
+  const { heartbeatMs = 15_000, lifetimeMs = 15 * 60_000 } = options
+  const over = new AbortController()
+  const chunks = texts(parts, heartbeatMs, over.signal)
   const encoder = new TextEncoder()
-  const leave = () => {
-    left.abort()
+  const end = () => {
+    if (over.signal.aborted) return
+    over.abort()
     parts.watch[Symbol.dispose]()
+    clearTimeout(timer)
+    timer = setTimeout(parts.cut, heartbeatMs).unref()
   }
+  const leave = () => {
+    end()
+    clearTimeout(timer)
+  }
+  // A timer, since who does not read asks for nothing more, and would keep its place.
+  let timer = setTimeout(end, lifetimeMs).unref()
   // Beside `cancel`, which does not come to a stream that nobody has begun to read.
   parts.signal.addEventListener('abort', leave, { once: true })
   if (parts.signal.aborted) leave()
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       const step = await chunks.next()
-      if (step.done) controller.close()
-      else controller.enqueue(encoder.encode(step.value))
+      if (!step.done) controller.enqueue(encoder.encode(step.value))
+      else {
+        end()
+        controller.close()
+      }
     },
     cancel: leave,
   })
 }
 
-async function* texts(parts: StreamParts, options: StreamOptions, left: AbortSignal): AsyncGenerator<string> {
+async function* texts(parts: StreamParts, heartbeatMs: number, over: AbortSignal): AsyncGenerator<string> {
   const { feed, watch, ownerId, cursorOf, textOf, onFault } = parts
-  const { heartbeatMs = 15_000, lifetimeMs = 15 * 60_000 } = options
-  using _watch = watch
-  const until = performance.now() + lifetimeMs
-  const ended = () => left.aborted || watch.closing.aborted || performance.now() >= until
+  const ended = () => over.aborted || watch.closing.aborted
   let position = parts.from
   yield `retry: ${RETRY_MS}\n\n`
   try {

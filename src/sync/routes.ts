@@ -139,6 +139,8 @@ export const createSyncRoutes = (deps: SyncDeps, options: StreamOptions = {}): R
       await feed.page(ownerId, from, 1)
       const tell = tellerOf(c, deps, ownerId)
       const requestId = c.get('requestId')
+      // A request that a test made up has none.
+      const bindings: Partial<Env['Bindings']> | undefined = c.env
       const stream = streamEvents(
         {
           feed,
@@ -148,6 +150,7 @@ export const createSyncRoutes = (deps: SyncDeps, options: StreamOptions = {}): R
           cursorOf: (position) => formatCursor(ownerId, position),
           textOf: (change) => JSON.stringify(tell(change)),
           signal: c.req.raw.signal,
+          cut: () => bindings?.outgoing?.destroy(),
           onFault: (error) => deps.onFault(error, requestId),
         },
         options,

@@ -45,7 +45,7 @@ export const readRows = async (dataDir: string, sql: string): Promise<Record<str
 
 const findEngine = async (): Promise<boolean> => {
   await using folder = await temporaryFolder()
-  const engine = createChdbEngine({ dir: folder.path, schema: [], log: createLog() })
+  const engine = createChdbEngine({ dir: join(folder.path, 'data'), schema: [], log: createLog() })
   try {
     await engine.use((client) => client.ping(), AbortSignal.timeout(30_000))
     return true

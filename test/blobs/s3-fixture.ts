@@ -40,6 +40,7 @@ export interface OpenS3Options {
   readonly copyBudgetBytes?: number
   readonly openMs?: number
   readonly idleMs?: number
+  readonly rewriteEveryMs?: number
 }
 
 export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<OpenedS3> => {
@@ -48,7 +49,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
   const folder = await temporaryFolder()
   const bucket = options.bucket ?? (await ceph.createBucket())
   const warnings: string[] = []
-  const { openMs, idleMs } = options
+  const { openMs, idleMs, rewriteEveryMs } = options
   const blobs = await openS3Blobs({
     location: {
       bucket,
@@ -67,6 +68,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
     log: { info: () => undefined, warn: (_details, message) => void warnings.push(message) },
     ...(openMs !== undefined && { openMs }),
     ...(idleMs !== undefined && { idleMs }),
+    ...(rewriteEveryMs !== undefined && { rewriteEveryMs }),
   })
   return {
     ...blobs,

@@ -79,7 +79,7 @@ const start = async () => {
   const stop = new AbortController()
   const sending: Sending = {
     client,
-    sessions: createSessionFiles(state, client.url),
+    sessions: createSessionFiles(state, client.url, () => undefined),
     withPlace: createPlaces(3),
     persistence: { signal: stop.signal },
     onSent: (n) => {

@@ -58,11 +58,19 @@ describe('a walk', () => {
     ])
   })
 
-  it('names a file whose name cannot be read', async () => {
+  it('names a file and a folder whose name cannot be read, found or given', async () => {
     const odd = await mkdtemp(join(tmpdir(), 'oriel-odd-'))
-    await writeFile(Buffer.concat([Buffer.from(`${odd}/`), Buffer.from([0xff, 0x61])]), 'x')
-    const [found] = await collect([odd], PLAIN)
-    expect(found).toMatchObject({ kind: 'fault', why: 'its name is not UTF-8: rename it' })
+    const named = (...bytes: number[]) => Buffer.concat([Buffer.from(`${odd}/`), Buffer.from(bytes)])
+    await writeFile(named(0xff, 0x61), 'x')
+    await mkdir(named(0xfe, 0x62))
+    const why = 'its name is not UTF-8: rename it'
+    // As such an argument comes to us.
+    const given = `${odd}/\ufffda`
+    expect((await collect([odd, given], PLAIN)).map((found) => found.kind === 'fault' && found.why)).toEqual([
+      why,
+      why,
+      why,
+    ])
     await rm(odd, { recursive: true })
   })
 })
@@ -120,15 +128,29 @@ describe('places', () => {
 })
 
 describe('session files', () => {
+  const unheard = () => undefined
+
+  it('that cannot be written are told of once, and end nothing', async () => {
+    const told: string[] = []
+    // A file where the folder should be.
+    const files = createSessionFiles(join(folder, 'b.jpg', 'state'), 'http://a', (why) => told.push(why))
+    const print = { sha256: 'ab'.repeat(32), bytes: 5 }
+    const details = { filename: 'a.jpg', tags: [], visibility: undefined }
+    for (const session of ['u_1', 'u_2']) await files.keep(print, details, session)
+    expect(await files.find(print, details)).toBeUndefined()
+    await files.forget(print, details)
+    expect(told.length).toBe(1)
+  })
+
   it('are found again by server, bytes and details, and a broken one is none', async () => {
     const state = stateFolder({ XDG_STATE_HOME: join(folder, 'state') })
     const print = { sha256: 'ab'.repeat(32), bytes: 5 }
     const details = { filename: 'a.jpg', tags: ['x'], visibility: undefined }
-    const files = createSessionFiles(state, 'http://a')
+    const files = createSessionFiles(state, 'http://a', unheard)
     expect(await files.find(print, details)).toBeUndefined()
     await files.keep(print, details, 'u_1')
-    expect(await createSessionFiles(state, 'http://a').find(print, details)).toBe('u_1')
-    expect(await createSessionFiles(state, 'http://b').find(print, details)).toBeUndefined()
+    expect(await createSessionFiles(state, 'http://a', unheard).find(print, details)).toBe('u_1')
+    expect(await createSessionFiles(state, 'http://b', unheard).find(print, details)).toBeUndefined()
     expect(await files.find(print, { ...details, tags: [] })).toBeUndefined()
     const [name = ''] = await readdir(state)
     await writeFile(join(state, name), '{"server":')

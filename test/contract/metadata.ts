@@ -13,7 +13,7 @@ import {
   updateDetails,
 } from '../../src/metadata/assets.ts'
 import type { Metadata, Queries } from '../../src/metadata/database.ts'
-import { dropEdgePurge, isPurgedAtEdges, noteEdgePurge } from '../../src/metadata/edge-purges.ts'
+import { dropEdgePurge, dropOldEdgePurges, isPurgedAtEdges, noteEdgePurge } from '../../src/metadata/edge-purges.ts'
 import {
   dropExpiredIdempotency,
   findIdempotent,
@@ -341,6 +341,24 @@ export const metadataContract = (name: string, open: () => Promise<MetadataRig>)
       expect(await isPurgedAtEdges(rig.two.read, digest)).toBe(true)
       await rig.two.transaction((t) => dropEdgePurge(t, digest))
       expect(await isPurgedAtEdges(rig.one.read, digest)).toBe(false)
+    })
+
+    it('forgets what edges were told to forget when none can remember it, counted from the last time', async () => {
+      await using rig = await open()
+      const now = new Date(40 * DAY_MS)
+      const note = (seed: number, day: number) =>
+        rig.one.transaction((t) => noteEdgePurge(t, digestOf(seed), new Date(day * DAY_MS)))
+      for (const [seed, day] of [
+        [1, 1],
+        [2, 1],
+        [3, 7],
+        [2, 39],
+      ] as const)
+        await note(seed, day)
+      expect(await rig.two.transaction((t) => dropOldEdgePurges(t, now))).toBe(2)
+      expect(await rig.two.transaction((t) => dropOldEdgePurges(t, now))).toBe(0)
+      const left = await Promise.all([1, 2, 3].map((seed) => isPurgedAtEdges(rig.one.read, digestOf(seed))))
+      expect(left).toEqual([false, true, false])
     })
 
     it('refuses rows for bytes that were or are being removed since they were seen', async () => {

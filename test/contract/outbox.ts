@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { JobRoutes } from '../../src/core/asset-event.ts'
+import { dropOldEdgeJobs } from '../../src/metadata/edge-purges.ts'
 import {
   claimJobs,
   countJobs,
@@ -115,6 +116,29 @@ export const outboxContract = (name: string, open: () => Promise<MetadataRig>) =
       expect(await rig.two.transaction((t) => removeJob(t, id))).toBe(true)
       expect(await rig.two.transaction((t) => removeJob(t, id))).toBe(false)
       expect(await rig.two.transaction((t) => retryJob(t, id))).toBe(false)
+    })
+
+    it('drops the parked purge of an edge that has nothing left to forget, and no other', async () => {
+      await using rig = await open()
+      await rig.one.transaction((t) =>
+        outbox.append(t, [
+          { kind: 'added', digest: digestOf(1) },
+          { kind: 'hidden', digest: digestOf(2) },
+          { kind: 'hidden', digest: digestOf(3) },
+        ]),
+      )
+      const days = (n: number) => new Date(Date.now() + n * 86_400_000)
+      await rig.one.transaction((t) =>
+        t.updateTable('outbox').set({ parked: 1 }).where('digest', '!=', digestOf(3)).execute(),
+      )
+      expect(await rig.one.transaction((t) => dropOldEdgeJobs(t, days(31)))).toBe(0)
+      expect(await rig.one.transaction((t) => dropOldEdgeJobs(t, days(33)))).toBe(1)
+      const left = await listJobs(rig.two.search, { after: 0, limit: 10 })
+      expect(left.map(({ kind, digest }) => [kind, digest])).toEqual([
+        ['scan', digestOf(1)],
+        ['prewarm', digestOf(1)],
+        ['purge-edge', digestOf(3)],
+      ])
     })
 
     it('keeps where a walk stands', async () => {

@@ -180,9 +180,31 @@ describe('what an edge is told', () => {
   })
 })
 
+const NOBODY = () => undefined
+
 describe('purges to be tried again', () => {
+  it('are given up, and told of, when the edge can have nothing left to forget', async () => {
+    const DAY_MS = 86_400_000
+    let now = 0
+    const told: string[] = []
+    let tries = 0
+    const attempt = async () => {
+      tries += 1
+      now += 20 * DAY_MS
+      return false
+    }
+    using retries = createPurgeRetries(
+      attempt,
+      (digest, ms) => told.push(`${digest} ${ms / DAY_MS}`),
+      () => now,
+    )
+    retries.add(digestOf(1))
+    await until(() => retries.pending === 0)
+    expect([tries, retries.expired, told]).toEqual([2, 1, [`${digestOf(1)} 40`]])
+  })
+
   it('are bounded, the oldest go first, and a hash waits once', async () => {
-    using retries = createPurgeRetries(async () => false)
+    using retries = createPurgeRetries(async () => false, NOBODY)
     for (let seed = 0; seed < 10_050; seed++) retries.add(digestOf(seed))
     for (let seed = 10_000; seed < 10_050; seed++) retries.add(digestOf(seed))
     expect([retries.pending, retries.dropped]).toEqual([10_000, 50])
@@ -195,7 +217,7 @@ describe('purges to be tried again', () => {
       tried.push(digest)
       if (tried.length === 2) retries.add(digest)
       return answers[tried.length - 1] ?? true
-    })
+    }, NOBODY)
     retries.add(digestOf(1))
     await until(() => retries.pending === 0 && tried.length === 3)
     expect(tried).toEqual([digestOf(1), digestOf(1), digestOf(1)])

@@ -61,6 +61,17 @@ describe('variant tiers', () => {
     expect(tiers.stats.storeFaults).toBe(2)
   })
 
+  it('tells the store of the uses of what is hot, once a second, and leaves it to the store what to write down', () => {
+    const touches: VariantKey[] = []
+    const tiers = createTiers({ ...inMemoryStore(), touch: (touched) => touches.push(touched) }, options)
+    tiers.put(key, variantOf('a'))
+    const held = tiers.hold(key)
+    if (!held) return expect.unreachable()
+    const start = held.usedAt
+    for (const ms of [10, 999, 1_000, 1_500, 2_000, 2_001]) tiers.use(held, start + ms)
+    expect(touches).toEqual([key, key])
+  })
+
   it('keeps memory within its budget', () => {
     const tiers = createTiers(inMemoryStore(), { memoryBytes: 50_000, onFault: () => {} })
     for (let i = 0; i < 100; i += 1) tiers.put(`${key}${i}` as VariantKey, variantOf('x'.repeat(4_000)))

@@ -217,6 +217,7 @@ describe('what scripts rely on', () => {
   it.for([
     [['upload'], 2, 'upload needs <path…>'],
     [['upload', '.', '--nope'], 2, "Unknown option '--nope'"],
+    [['upload', '-dash.jpg'], 2, 'a path that begins with a dash goes behind --'],
     [['upload', '.', '--key', 'k'], 2, 'a key is never an argument'],
     [['upload', 'test/fixtures'], 2, 'test/fixtures is a folder: add --recursive'],
     [['upload', 'x', '-j', 'many'], 2, '--concurrency takes a whole number'],
@@ -294,6 +295,8 @@ describe('an administrator', () => {
     expect((await run(['sign', url, '--kid', 'nope'], { env: { ORIEL_DATA: origin.data } })).err).toContain(
       'no signing key',
     )
+    const never = await run(['sign', url, '--expires', '99999999d'], { env: { ORIEL_DATA: origin.data } })
+    expect([never.code, never.err]).toEqual([2, expect.stringContaining('--expires takes a time')])
     expect((await run(['sign', 'https://x/other.jpg'], { env: { ORIEL_DATA: origin.data } })).code).toBe(2)
   })
 })

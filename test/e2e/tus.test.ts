@@ -181,6 +181,56 @@ describe('tus', () => {
     expect((await origin.api(`/uploads/${id}/chunks/0`, { method: 'PUT', body: Buffer.alloc(100) })).status).toBe(409)
   })
 
+  it.for([
+    ['an id that cannot be', 404, '/files/%00', {}],
+    ['an id that is no text', 404, '/files/%E0%A4%A', {}],
+    ['an offset that is not its own', 409, undefined, { 'Upload-Offset': '5' }],
+    ['another version', 400, undefined, { 'Tus-Resumable': '9' }],
+    [
+      'other bytes than were promised',
+      460,
+      undefined,
+      { 'Upload-Checksum': `md5 ${sha('md5', Buffer.from('y'), 'base64')}` },
+    ],
+  ] as const)('refuses %s by a problem', async ([, status, path, headers]) => {
+    const refused = await patch(path ?? (await begin(100)), 0, Buffer.from('x'), headers)
+    expect([refused.status, refused.headers.get('content-type'), refused.headers.get('tus-resumable')]).toEqual([
+      status,
+      'application/problem+json',
+      '1.0.0',
+    ])
+    expect(await json(refused)).toMatchObject({
+      status,
+      detail: expect.stringMatching(/\w/),
+      title: expect.any(String),
+    })
+  })
+
+  it('refuses more bytes than were promised, of a length that is not known before too', async () => {
+    const path = await begin(100)
+    expect((await patch(path, 0, Buffer.alloc(101))).status).toBe(413)
+    const body = new Blob([Buffer.alloc(101)]).stream()
+    const headers = {
+      'Tus-Resumable': '1.0.0',
+      'Upload-Offset': '0',
+      'Content-Type': 'application/offset+octet-stream',
+    }
+    const init = { method: 'PATCH', headers, body, duplex: 'half' } as RequestInit
+    expect((await origin.api(path, init)).status).toBe(413)
+  })
+
+  it('takes a POST for what it is meant to be, a query for none of the id, and says its version of a stranger’s id too', async () => {
+    const path = await begin(photo.length)
+    const meant = { 'X-HTTP-Method-Override': 'PATCH', 'Content-Type': 'application/offset+octet-stream' }
+    const sent = await call(path, 'POST', { ...meant, 'Upload-Offset': '0' }, photo.subarray(0, 1000))
+    expect([sent.status, sent.headers.get('upload-offset')]).toEqual([204, '1000'])
+    expect((await call(`${path}?x=1`, 'HEAD')).headers.get('upload-offset')).toBe('1000')
+    expect((await call(path, 'POST', { 'X-HTTP-Method-Override': 'PUT' })).status).toBe(405)
+    expect((await call(path, 'POST', { 'X-HTTP-Method-Override': 'DELETE' })).status).toBe(204)
+    const none = await call('/files/u_0000000000000000000000', 'HEAD')
+    expect([none.status, none.headers.get('tus-resumable')]).toEqual([404, '1.0.0'])
+  })
+
   it('says why bytes are no picture, and says it again', async () => {
     const text = Buffer.from('no picture at all, whatever the name')
     const path = await begin(text.length)

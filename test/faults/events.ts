@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sumOf } from '../e2e/metric.ts'
 import { ask } from './answers.ts'
-import { AUTHORIZED } from './load.ts'
 import type { StackRig } from './rig.ts'
+import { AUTHORIZED } from './upload.ts'
 
 interface Events {
   readonly recorded: number

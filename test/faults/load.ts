@@ -3,10 +3,10 @@
  * Every answer is judged as it comes.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ADMIN_KEY } from '../e2e/origin.ts'
 import { type Answer, ask, createPictureJudge, type Outcome, wrongRefusal } from './answers.ts'
 import { anyOf, type Library, type Shown } from './library.ts'
 import { CACHED, createTally, type Kind, note, type Tally } from './tally.ts'
+import { AUTHORIZED, uploadNext } from './upload.ts'
 
 /** Requests a second, over all origins. */
 const RATES: Readonly<Record<Kind, number>> = { hot: 80, negotiated: 30, cold: 8, original: 3, upload: 4, delete: 1 }
@@ -19,7 +19,6 @@ const CHROME = {
   Accept: 'image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8',
   'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36',
 }
-export const AUTHORIZED = { Authorization: `Bearer ${ADMIN_KEY}` }
 
 export interface LoadOptions {
   /** Of every origin, running or not: clients do not know. */
@@ -106,13 +105,8 @@ export const startLoad = (options: LoadOptions): Load => {
     if (wrong) tally.wrong.push(wrong)
   }
   const upload = async () => {
-    const { bytes, colour } = await library.next()
-    const headers = { ...AUTHORIZED, 'Content-Type': 'image/jpeg' }
-    const outcome = await ask(`${anyOf(urls)}/assets/upload`, { method: 'POST', headers, body: bytes })
-    const answer = settle('upload', 'upload', outcome)
-    if (!answer) return
-    const { id, hash } = JSON.parse(answer.body.toString()) as { readonly id: string; readonly hash: string }
-    library.live.push({ id, hash, colour })
+    const { outcome, shown } = await uploadNext(anyOf(urls) ?? '', library)
+    if (settle('upload', 'upload', outcome) && shown) library.live.push(shown)
   }
   /** Asks every origin from the moment that the delete has returned, until it says that the picture is gone. */
   const expectHidden = async (shown: Shown) => {

@@ -5,7 +5,7 @@ import type { ClickHouseStandIn } from '../engines/clickhouse.ts'
 import type { Stack } from '../engines/stack.ts'
 import { ask } from './answers.ts'
 import { createLibrary, type Library, type Shown } from './library.ts'
-import { AUTHORIZED } from './load.ts'
+import { AUTHORIZED, uploadNext } from './upload.ts'
 
 export interface Rig {
   readonly urls: readonly string[]
@@ -23,21 +23,12 @@ const COLD = 30
 /** Past every pause and breaker of the server. */
 const WELL_LIMIT_MS = 40_000
 
-const uploadOne = async (url: string, library: Library): Promise<Shown | undefined> => {
-  const { bytes, colour } = await library.next()
-  const headers = { ...AUTHORIZED, 'Content-Type': 'image/jpeg' }
-  const outcome = await ask(`${url}/assets/upload`, { method: 'POST', headers, body: bytes })
-  if (outcome.kind !== 'answer' || outcome.answer.status !== 201) return undefined
-  const { id, hash } = JSON.parse(outcome.answer.body.toString()) as { readonly id: string; readonly hash: string }
-  return { id, hash, colour }
-}
-
 /** Pictures that will be in every memory, and some that nobody has asked for yet. */
 export const prepare = async (urls: readonly string[]): Promise<Rig> => {
   const library = createLibrary()
   const hot: Shown[] = []
   for (let at = 0; at < HOT + COLD; at += 1) {
-    const shown = await uploadOne(urls[at % urls.length] ?? '', library)
+    const { shown } = await uploadNext(urls[at % urls.length] ?? '', library)
     if (!shown) throw new Error('a picture could not be uploaded before any fault')
     if (at < HOT) hot.push(shown)
     else library.live.push(shown)
@@ -58,7 +49,7 @@ const isWell = async ({ urls, library }: Rig): Promise<boolean> => {
       if (outcome.kind !== 'answer' || outcome.answer.status !== 200) return false
       const { engines } = JSON.parse(outcome.answer.body.toString()) as Health
       if (Object.values(engines).some(({ state }) => state !== 'ready' && state !== 'idle')) return false
-      const shown = await uploadOne(url, library)
+      const { shown } = await uploadNext(url, library)
       if (shown) library.live.push(shown)
       return shown !== undefined
     }),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { Quota } from '../../src/http/quota.ts'
 import { asAdmin, asOwner, picture, temporaryWritePath, upload, type WritePath } from '../fixtures/write-path.ts'
 
 const MIB = 1024 * 1024
@@ -288,7 +289,7 @@ describe('the bounds of resumable uploads', () => {
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1'])
     expect(path.resumable.stats()).toMatchObject({ chunksRefused: 1, chunksRefusedOwners: 1 })
     // A body that stands still ends, and gives its place back.
-    expect((await Promise.all(stalled)).map(({ status }) => status)).toEqual([400, 400])
+    expect((await Promise.all(stalled)).map(({ status }) => status)).toEqual([408, 408])
     expect((await put(path.app, id, 2, chunkOf(file, 2))).status).toBe(204)
     finish?.()
   })
@@ -307,6 +308,26 @@ describe('the bounds of resumable uploads', () => {
       status: 201,
       body: { hash: sha256(file) },
     })
+  })
+
+  it.for(['/uploads', '/files'])('makes nobody pay for what %s refuses', async (under) => {
+    const spent: string[] = []
+    const quota: Quota = {
+      stats: { taken: 0, refused: 0 },
+      spend: async (_, name, cost) => void spent.push(`${name} ${cost}`),
+    }
+    await using path = await temporaryWritePath({ quota, resumable: { maxBytes: 1000, maxOpen: 1 } })
+    const create = (bytes: number) => {
+      const body = { file_name: 'a.jpg', file_size: bytes, mime_type: 'image/jpeg' }
+      const tus = { ...asAdmin, 'Tus-Resumable': '1.0.0', 'Upload-Length': `${bytes}` }
+      if (under === '/files') return call(path.app, 'POST', under, undefined, tus)
+      return call(path.app, 'POST', under, JSON.stringify(body), { ...asAdmin, 'Content-Type': 'application/json' })
+    }
+    expect((await create(1001)).status).toBe(413)
+    expect(spent).toEqual([])
+    expect((await create(1000)).status).toBe(201)
+    expect((await create(999)).status).toBe(429)
+    expect(spent).toEqual(['uploads 1', 'upload-bytes 1000'])
   })
 
   it('sweeps what has expired, and bytes that no session knows', async () => {

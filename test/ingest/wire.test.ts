@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { serveWritePath } from '../fixtures/served.ts'
 import { ADMIN_KEY, asAdmin, picture, type UploadedAsset } from '../fixtures/write-path.ts'
 
@@ -17,12 +17,29 @@ const expectNothingLeft = async ({ folder, metadata, originals }: Served) => {
   expect(await metadata.read.selectFrom('assets').select('id').execute()).toEqual([])
 }
 
-const startRaw = (port: number, headers: readonly string[]): Socket => {
+const startRaw = (
+  port: number,
+  headers: readonly string[],
+  method = 'POST',
+  path: string | undefined = '/assets/upload',
+): Socket => {
   const socket = connect(port, '127.0.0.1')
-  const lines = ['POST /assets/upload HTTP/1.1', 'Host: x', `Authorization: Bearer ${ADMIN_KEY}`, ...headers, '', '']
+  const lines = [`${method} ${path} HTTP/1.1`, 'Host: x', `Authorization: Bearer ${ADMIN_KEY}`, ...headers, '', '']
   socket.write(lines.join('\r\n'))
   socket.on('error', () => undefined)
   return socket
+}
+
+/** @returns where the first bytes of a resumable upload go. */
+const begin = async (url: string, under: '/uploads' | '/files'): Promise<string> => {
+  const json = { 'Content-Type': 'application/json' }
+  const answer = await fetch(`${url}${under}`, {
+    method: 'POST',
+    headers: { ...asAdmin, 'Tus-Resumable': '1.0.0', 'Upload-Length': '100000', ...(under === '/uploads' && json) },
+    ...(under === '/uploads' && { body: '{"file_name":"a.jpg","file_size":100000,"mime_type":"image/jpeg"}' }),
+  })
+  const id = answer.headers.get('location')?.split('/').at(-1)
+  return under === '/uploads' ? `/uploads/${id}/chunks/0` : `/files/${id}`
 }
 
 const statusOf = async (socket: Socket): Promise<number> =>
@@ -75,7 +92,42 @@ describe('an upload over the wire', () => {
     await using served = await serveWritePath({ idleMs: 150 })
     const socket = startRaw(served.port, headers)
     socket.write(start)
-    expect(await statusOf(socket)).toBe(400)
+    expect(await statusOf(socket)).toBe(408)
+    await expectNothingLeft(served)
+  })
+
+  const OCTETS = 'Content-Type: application/offset+octet-stream'
+  it.for([
+    ['raw', ['Content-Type: image/jpeg'], ''],
+    [
+      'form',
+      ['Content-Type: multipart/form-data; boundary=B'],
+      '--B\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n',
+    ],
+    ['chunk of an', ['Content-Type: application/octet-stream'], '', 'PUT', '/uploads'],
+    ['tus', [OCTETS, 'Tus-Resumable: 1.0.0', 'Upload-Offset: 0'], '', 'PATCH', '/files'],
+  ] as const)('ends a %s upload that only ever brings a byte', async ([, headers, start, method, under]) => {
+    await using served = await serveWritePath()
+    const path = under && (await begin(served.url, under))
+    const socket = startRaw(served.port, [...headers, 'Content-Length: 100000'], method, path)
+    let ended = false
+    const answer = text(socket).finally(() => {
+      ended = true
+    })
+    socket.write(start)
+    const now = performance.now.bind(performance)
+    let later = 0
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + later)
+    try {
+      for (; !ended && later < 120_000; later += 20_000) {
+        socket.write('x')
+        await sleep(50)
+      }
+    } finally {
+      clock.mockRestore()
+    }
+    expect(later).toBeGreaterThanOrEqual(60_000)
+    expect(await answer).toMatch(/^HTTP\/1\.1 408 .*connection: close.*problem:timeout.*512 a second/is)
     await expectNothingLeft(served)
   })
 

@@ -6,16 +6,18 @@ import { describe, expect, it } from 'vitest'
 import { type Digest, parseDigest, variantKey } from '../../src/core/ids.ts'
 import { assertSound } from '../../src/delivery/sound.ts'
 import { createDescribeAsset } from '../../src/http/asset-document.ts'
-import { createRouter } from '../../src/http/context.ts'
+import { createRouter, type Router } from '../../src/http/context.ts'
 import { createGuards } from '../../src/http/principal.ts'
 import { problemResponse } from '../../src/http/problem.ts'
 import { createCollector } from '../../src/lifecycle/collect.ts'
 import { createMaintenanceRoutes } from '../../src/lifecycle/maintenance-routes.ts'
 import { createQuarantineRoutes } from '../../src/lifecycle/quarantine-routes.ts'
-import { createReconcile } from '../../src/lifecycle/reconcile.ts'
+import { createReconcile, type Reconcile } from '../../src/lifecycle/reconcile.ts'
+import { createReconcileRuns, type ReconcileRun } from '../../src/lifecycle/reconcile-runs.ts'
 import { createSchedule } from '../../src/lifecycle/schedule.ts'
 import { createScrub, type Scrub } from '../../src/lifecycle/scrub.ts'
 import { NO_OUTBOX } from '../../src/metadata/outbox.ts'
+import { findProgress, saveProgress } from '../../src/metadata/progress.ts'
 import { findDeliverySubject } from '../../src/metadata/subjects.ts'
 import { sampleVariant } from '../contract/variant-store.ts'
 import { ADMIN_KEY, asAdmin, picture, temporaryWritePath, upload } from '../fixtures/write-path.ts'
@@ -43,10 +45,30 @@ const openEnding = async (options: { quarantineMs?: number; scrub?: (scrub: Scru
   app.onError((error) => problemResponse(error, 'test'))
   const deps = { ...path, guards, describe, outbox: NO_OUTBOX, quarantineMs }
   app.route('/internal/quarantine', createQuarantineRoutes(deps))
-  app.route('/internal', createMaintenanceRoutes({ guards, reconcile, scrub, ending: never, onFault: () => undefined }))
-  const call = async (method: string, at: string, headers: Record<string, string> = asAdmin) => {
-    const response = await app.request(`/internal${at}`, { method, headers })
-    return { status: response.status, json: (await response.json()) as Record<string, unknown> }
+  const ends = { ending: never, onFault: () => undefined }
+  const mount = (to: Router, run: Reconcile) => {
+    const runs = createReconcileRuns({ ...path, ...ends, reconcile: run })
+    to.route('/internal', createMaintenanceRoutes({ guards, runs, scrub, ...ends }))
+  }
+  mount(app, reconcile)
+  const caller =
+    (of: Router) =>
+    async (method: string, at: string, headers: Record<string, string> = asAdmin) => {
+      const response = await of.request(`/internal${at}`, { method, headers })
+      return { status: response.status, json: (await response.json()) as Record<string, unknown> }
+    }
+  const call = caller(app)
+  /** Another origin with the same rows, whose walk waits for `gate` when it has the lease. */
+  const callOther = (gate: Promise<void>) => {
+    const other = createRouter()
+    const variantLister = {
+      digests: async function* () {
+        await gate
+        yield* path.variants.digests()
+      },
+    }
+    mount(other, createReconcile({ ...path, variantLister, graceMs: 0 }))
+    return caller(other)
   }
   const fileOf = (digest: Digest) => join(path.folder, 'originals', digest.slice(0, 2), digest)
   const uploaded = async (seed: number) => {
@@ -56,7 +78,7 @@ const openEnding = async (options: { quarantineMs?: number; scrub?: (scrub: Scru
   const assetOf = async (id: string) =>
     (await (await path.app.request(`/assets/${id}`, { headers: asAdmin })).json()) as Record<string, unknown>
   const remove = (id: string) => path.app.request(`/assets/${id}`, { method: 'DELETE', headers: asAdmin })
-  return { path, reconcile, scrub, collector, call, fileOf, uploaded, assetOf, remove }
+  return { path, reconcile, scrub, collector, call, callOther, fileOf, uploaded, assetOf, remove }
 }
 
 describe('the quarantine', () => {
@@ -195,6 +217,30 @@ describe('the reconciler', () => {
     const again = await call('POST', '/reconcile')
     expect(again.json).toMatchObject({ findings: [], quarantined: 1 })
     expect((await call('GET', '/reconcile')).json).toEqual(again.json)
+  })
+
+  it('is told of and joined by whichever origin is asked, and lost with the one that walked', async () => {
+    const { path, call, callOther, uploaded } = await openEnding()
+    await using _path = path
+    await uploaded(1)
+    const gate = Promise.withResolvers<void>()
+    const other = callOther(gate.promise)
+    const walking = other('POST', '/reconcile?dry_run=1')
+    await expect.poll(() => call('GET', '/reconcile')).toMatchObject({ status: 202, json: { state: 'running' } })
+    expect(await call('POST', '/reconcile')).toMatchObject({ status: 202, json: { state: 'running', dry_run: true } })
+    gate.resolve()
+    const walked = await walking
+    expect(walked).toMatchObject({ status: 200, json: { state: 'done', dry_run: true, stored: 1 } })
+    expect(await call('GET', '/reconcile')).toEqual(walked)
+
+    const row = await findProgress<ReconcileRun>(path.metadata.search, 'reconcile')
+    const lost = { position: '', report: { ...row?.report, state: 'running' }, at: new Date(Date.now() - 120_000) }
+    await path.metadata.transaction((transaction) => saveProgress(transaction, 'reconcile', lost))
+    expect((await call('GET', '/reconcile')).json).toMatchObject({
+      state: 'failed',
+      error: expect.stringContaining('went away'),
+    })
+    expect((await call('POST', '/reconcile')).json).toMatchObject({ state: 'done', dry_run: false })
   })
 
   it('takes the mark away from what is back', async () => {

@@ -59,8 +59,8 @@ const open = async (options: HubOptions = {}, stream: { heartbeatMs?: number; li
     ...path,
     hub,
     sync,
-    events: (query = '', headers: Record<string, string> = asAdmin, method = 'GET') =>
-      app.request(`/sync/events${query}`, { headers, method }),
+    events: (query = '', headers: Record<string, string> = asAdmin, method = 'GET', bindings = {}) =>
+      app.request(`/sync/events${query}`, { headers, method }, bindings),
     [Symbol.asyncDispose]: async () => {
       hub[Symbol.dispose]()
       await path[Symbol.asyncDispose]()
@@ -233,6 +233,17 @@ describe('GET /sync/events', () => {
     const short = listen(await brief.events())
     await short.until(() => false)
     expect(short.heard.ended).toBe(true)
+  })
+
+  it('ends after its life also where nobody reads, and closes the connection a heartbeat later', async () => {
+    await using server = await open({}, { heartbeatMs: 50, lifetimeMs: 20 })
+    for (const seed of [1, 2, 3]) await upload(server.app, await picture(seed))
+    const closed = Promise.withResolvers<void>()
+    const outgoing = { destroy: () => closed.resolve() }
+    const response = await server.events('', asAdmin, 'GET', { outgoing })
+    await expect.poll(() => server.hub.stats().watching).toBe(0)
+    await closed.promise
+    await response.body?.cancel()
   })
 
   it('answers a wrong position with a status, before it begins', async () => {
