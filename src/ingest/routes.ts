@@ -120,11 +120,12 @@ export const createIngestRoutes = (
     try {
       const declared = judgeHeaders(c, maxUploadBytes)
       const idempotencyKey = parseIdempotencyKey(c.req.header('Idempotency-Key'))
+      const { ownerId } = c.get('principal')
+      // Before it is paid for: what is sent away for want of a place costs nothing.
+      using _place = admission.enter(ownerId, declared.bytes)
       await deps.quota.spend(c, 'uploads', 1)
       // A length that was not declared is paid for when it is known.
       if (declared.exact) await deps.quota.spend(c, 'upload-bytes', declared.bytes)
-      const { ownerId } = c.get('principal')
-      using _place = admission.enter(ownerId, declared.bytes)
       const signal = c.req.raw.signal
       const { staged, details } = await receive(c, deps.originals, declared, { maxUploadBytes, idleMs }, signal)
       await using _staged = staged
