@@ -5,7 +5,7 @@ import type { SignedPut } from '../../src/blobs/chunk-store.ts'
 import { newUploadId } from '../../src/core/ids.ts'
 import type { Piece, SentPart } from '../../src/core/upload-session.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
-import { digestOf, inChunks, keysIn, never, openS3, sample, unfinishedUploads } from './s3-fixture.ts'
+import { digestOf, inChunks, keysIn, never, openS3, originalKey, sample, unfinishedUploads } from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
 
@@ -44,6 +44,32 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     const brief = await s3.direct.sign(id, { offset: 0, bytes: 1000 }, undefined, 1)
     await sleep(2_100)
     expect(await put(brief, body)).toBe(403)
+  })
+
+  it('signs nothing where the store obeys what is not signed, and the signer may read', async () => {
+    // Ceph 16.2: a put with an unsigned `x-amz-copy-source` is a copy of what the signer may read, in any bucket.
+    await using open = await openS3(ceph, { partsKey: 'none' })
+    expect(open.chunks.direct).toBeUndefined()
+    expect(open.warnings).toContainEqual(expect.stringContaining('obeys headers that are not signed'))
+    await using s3 = await openDirect()
+    const digest = await s3.upload(sample(1000))
+    const id = newUploadId()
+    const signed = await s3.direct.sign(id, { offset: 0, bytes: 1000 }, undefined, 60)
+    for (const range of [{}, { 'x-amz-copy-source-range': 'bytes=0-999' }]) {
+      const headers = { 'x-amz-copy-source': `/${s3.bucket}/p/${originalKey(digest)}`, ...range }
+      expect(await put({ ...signed, headers }, sample(1000, 1))).toBe(403)
+    }
+    expect(await s3.direct.sent(id)).toEqual([])
+    expect(await keysIn(ceph, s3.bucket)).toEqual([`p/${originalKey(digest)}`])
+  })
+
+  it('signs nothing with a key that may not put, or for a store that does not answer, and says so', async () => {
+    await using wrong = await openS3(ceph, { partsKey: { accessKeyId: 'nobody', secretAccessKey: 'nothing-at-all' } })
+    expect(wrong.chunks.direct).toBeUndefined()
+    expect(wrong.warnings).toContainEqual(expect.stringContaining('answers 403 to a signed put'))
+    await using away = await openS3(ceph, { endpoint: 'http://127.0.0.1:9', bucket: 'somewhere' })
+    expect(away.chunks.direct).toBeUndefined()
+    expect(away.warnings).toContainEqual(expect.stringContaining('what a signed request allows is not known'))
   })
 
   it('binds a declared digest: without its header, or with another one, it is no signed request', async () => {
