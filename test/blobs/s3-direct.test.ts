@@ -5,6 +5,7 @@ import type { SignedPut } from '../../src/blobs/chunk-store.ts'
 import { newUploadId } from '../../src/core/ids.ts'
 import type { Piece, SentPart } from '../../src/core/upload-session.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
+import { type SeenRequest, startFaultyProxy } from '../engines/faulty-proxy.ts'
 import { digestOf, inChunks, keysIn, never, openS3, originalKey, sample, unfinishedUploads } from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
@@ -139,6 +140,27 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     expect(await unfinishedUploads(ceph, s3.bucket)).toBe(0)
     const late = AbortSignal.abort(new Error('too late'))
     await expect(s3.direct.assemble(id, [there], late)).rejects.toThrow('too late')
+  })
+
+  it('waits for a store that takes long to copy and to join, and says nothing meanwhile', async () => {
+    await using proxy = await startFaultyProxy(ceph.port, 'http')
+    await using s3 = await openS3(ceph, { endpoint: proxy.url, idleMs: 300 })
+    const { direct } = s3.chunks
+    if (!direct) throw new Error('no direct chunks')
+    const file = sample(10 * MIB)
+    const parts = [0, 5 * MIB].map((offset) => ({ offset, bytes: 5 * MIB }))
+    const id = newUploadId()
+    for (const part of parts)
+      expect(
+        await put(await direct.sign(id, part, undefined, 60), file.subarray(part.offset, part.offset + 5 * MIB)),
+      ).toBe(200)
+    const isCopy = ({ method, path, headers }: SeenRequest) =>
+      'x-amz-copy-source' in headers || (method === 'POST' && path.includes('uploadId='))
+    proxy.set({ delayMs: 900, only: isCopy })
+    await using staged = await direct.assemble(id, parts, never)
+    await staged.publish()
+    expect(proxy.done()).toBe(4)
+    expect(await s3.originals.size(digestOf(file))).toBe(file.length)
   })
 
   it('signs for the address under which clients reach the store', async () => {
