@@ -1,6 +1,6 @@
 /** `ORIEL_BLOBS` parsed: where originals and variants are stored. "S3 without bucket" cannot be written. */
 import { z } from 'zod'
-import type { S3Location } from '../src/blobs/s3-location.ts'
+import type { PartsKey, S3Location } from '../src/blobs/s3-location.ts'
 
 export type BlobsChoice = { readonly kind: 'disk' } | ({ readonly kind: 's3' } & S3Location)
 
@@ -116,3 +116,11 @@ const describe = (issue: z.core.$ZodIssue): string =>
   issue.code === 'unrecognized_keys'
     ? `no such parameter: ${issue.keys.join(', ')}`
     : `${issue.path.join('.')}: ${issue.message}`
+
+/** `accessKeyId:secretAccessKey`. A fault does not repeat it. */
+export const partsKey = z.string().transform((text, context): PartsKey => {
+  const [, accessKeyId, secretAccessKey] = /^([\x21-\x39\x3b-\x7e]{3,128}):([\x21-\x7e]{8,256})$/.exec(text) ?? []
+  if (accessKeyId && secretAccessKey) return { accessKeyId, secretAccessKey }
+  context.addIssue('an access key as id:secret')
+  return z.NEVER
+})

@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { blobs } from './blobs.ts'
+import { blobs, partsKey } from './blobs.ts'
 import { clamd, prewarm, webhookSecret } from './jobs.ts'
 import { bucket } from './limits.ts'
 import { pairFaults } from './pairs.ts'
@@ -182,6 +182,9 @@ const VARIABLES = z.strictObject({
   ORIEL_BLOBS: blobs
     .default({ kind: 'disk' })
     .describe('store of originals and variants: disk, or s3://bucket?… as told below'),
+  ORIEL_PARTS_KEY: partsKey
+    .optional()
+    .describe('id:secret that signs the parts which clients put into an S3 store; allowed to put, not to read'),
   ORIEL_COPY_BUDGET: bytes(4 * GIB).describe('local copies of originals being rendered, with an S3 store'),
 
   ORIEL_ANALYTICS: choice(['on', 'off'], 'on').describe('off: no event is recorded'),

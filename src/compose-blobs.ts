@@ -28,7 +28,10 @@ export interface Blobs {
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
-type BlobsConfig = Pick<Config, 'ORIEL_BLOBS' | 'ORIEL_DATA' | 'ORIEL_VARIANT_BUDGET' | 'ORIEL_COPY_BUDGET'>
+type BlobsConfig = Pick<
+  Config,
+  'ORIEL_BLOBS' | 'ORIEL_PARTS_KEY' | 'ORIEL_DATA' | 'ORIEL_VARIANT_BUDGET' | 'ORIEL_COPY_BUDGET'
+>
 
 /** @param opened takes over what has to be closed. */
 export const openBlobs = async (config: BlobsConfig, log: Logger, opened: AsyncDisposableStack): Promise<Blobs> => {
@@ -61,9 +64,9 @@ const openS3 = async (
   log: Logger,
   opened: AsyncDisposableStack,
 ): Promise<Blobs> => {
-  const { ORIEL_DATA: folder, ORIEL_COPY_BUDGET: copyBudgetBytes } = config
+  const { ORIEL_PARTS_KEY: partsKey, ORIEL_DATA: folder, ORIEL_COPY_BUDGET: copyBudgetBytes } = config
   const { openS3Blobs } = await import('./blobs/s3-blobs.ts')
-  const s3 = opened.use(await openS3Blobs({ location, folder, copyBudgetBytes, log }))
+  const s3 = opened.use(await openS3Blobs({ location, partsKey, folder, copyBudgetBytes, log }))
   const { originals, variants, chunks } = s3
   return {
     originals,

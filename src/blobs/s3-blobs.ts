@@ -6,8 +6,9 @@ import { createS3Chunks } from './s3-chunks.ts'
 import { connectS3, type S3ConnectionOptions, type S3Stats } from './s3-client.ts'
 import { judgeS3Error, nameS3Error } from './s3-faults.ts'
 import { ensureLifecycle } from './s3-lifecycle.ts'
-import type { S3Location } from './s3-location.ts'
+import type { PartsKey, S3Location } from './s3-location.ts'
 import { openS3Originals, type S3Originals } from './s3-originals.ts'
+import { openSigner } from './s3-signer.ts'
 import { createS3Tiers, probeColdClass } from './s3-tiers.ts'
 import { createS3Variants, type S3Variants } from './s3-variants.ts'
 import type { TieredOriginals } from './store.ts'
@@ -17,6 +18,8 @@ const CHECK_LIMIT_MS = 900
 
 export interface S3BlobsOptions extends S3ConnectionOptions {
   readonly location: S3Location
+  /** What is signed for clients is signed with this. */
+  readonly partsKey: PartsKey | undefined
   /** The data folder, for uploads under way and local copies. */
   readonly folder: string
   readonly copyBudgetBytes: number
@@ -39,6 +42,7 @@ export interface S3Blobs extends Disposable {
 /** @throws Error when the store refuses to be used as the location says. One that does not answer is no error. */
 export const openS3Blobs = async ({
   location,
+  partsKey,
   folder,
   copyBudgetBytes,
   rewriteEveryMs,
@@ -61,7 +65,12 @@ export const openS3Blobs = async ({
     })
     return {
       originals,
-      chunks: createS3Chunks({ connection, bucket, originals }),
+      chunks: createS3Chunks({
+        connection,
+        bucket,
+        originals,
+        sign: await openSigner(location, partsKey, bucket, log),
+      }),
       tiers: cold && createS3Tiers(connection, bucket, cold.storageClass),
       variants: createS3Variants({
         bucket,

@@ -23,6 +23,8 @@ const ATTEMPT_LIMIT_MS = 15_000
 export const SHORT_ATTEMPT_LIMIT_MS = 5_000
 /** A body that stands still for so long is given up. `s3-body.ts` goes on with another request, if somebody still reads. */
 const IDLE_LIMIT_MS = 15_000
+/** The same of work that the store does by itself and says nothing meanwhile: a copy of 256 MiB at 2 MB/s, or the end of 10,000 parts. */
+const SILENT_LIMIT_MS = 120_000
 /** The SDK's own retries with backoff: of one failing in five, three attempts leave 1 in 125. */
 const ATTEMPTS = 3
 
@@ -64,6 +66,8 @@ export interface S3CallOptions {
 export interface S3Connection extends Disposable {
   readonly location: S3Location
   readonly client: S3Client
+  /** For copies, and the end of an object in parts: it waits for an answer longer than the other. */
+  readonly copier: S3Client
   readonly stats: S3Stats
   /**
    * Makes a call. `send` hands the signal on to the SDK; it also ends a body that is still being read when the caller aborts.
@@ -82,7 +86,9 @@ export interface S3ConnectionOptions {
 }
 
 export const connectS3 = (location: S3Location, options: S3ConnectionOptions = {}): S3Connection => {
-  const client = createClient(location, options.idleMs ?? IDLE_LIMIT_MS)
+  const client = createClient(location, { attemptMs: ATTEMPT_LIMIT_MS, idleMs: options.idleMs ?? IDLE_LIMIT_MS })
+  const { credentials } = client.config
+  const copier = createClient(location, { attemptMs: SILENT_LIMIT_MS, idleMs: SILENT_LIMIT_MS, credentials })
   const stats: S3Stats = { calls: 0, faults: 0, refused: 0, rejected: 0, opened: 0, open: 0, bodyFaults: 0, streams: 0 }
   const openMs = options.openMs ?? RETRY_AFTER_SECONDS * 1000
   const circuit = circuitBreaker(
@@ -118,6 +124,7 @@ export const connectS3 = (location: S3Location, options: S3ConnectionOptions = {
   return {
     location,
     client,
+    copier,
     stats,
     longCall,
     call: async (send, callOptions) => {
@@ -127,27 +134,40 @@ export const connectS3 = (location: S3Location, options: S3ConnectionOptions = {
         throw error instanceof BulkheadRejectedError ? rejected(stats, 'too much is asked of the object store') : error
       }
     },
-    [Symbol.dispose]: () => client.destroy(),
+    [Symbol.dispose]: () => {
+      client.destroy()
+      copier.destroy()
+    },
   }
+}
+
+interface ClientOptions {
+  readonly attemptMs: number
+  /** Of silence on a connection. */
+  readonly idleMs: number
+  /** Undefined: what the SDK finds. */
+  readonly credentials?: S3Client['config']['credentials']
 }
 
 /**
  * Ceph 16.2 and others take no trailing checksums, hence `WHEN_REQUIRED`. What we send is checked all the same: requests are
  * signed with the SHA-256 of their body (SigV4), which a store must refuse when it got other bytes.
  */
-const createClient = ({ endpoint, region, forcePathStyle }: S3Location, idleMs: number): S3Client => {
+const createClient = ({ endpoint, region, forcePathStyle }: S3Location, options: ClientOptions): S3Client => {
+  const { attemptMs, idleMs, credentials } = options
   const agent = { keepAlive: true, maxSockets: MAX_CALLS + MAX_STREAMS + MAX_LARGE_UPLOADS * PARTS_AT_ONCE }
   return new S3Client({
     region,
     forcePathStyle,
     ...(endpoint !== undefined && { endpoint }),
+    ...(credentials && { credentials }),
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     retryMode: 'standard',
     maxAttempts: ATTEMPTS,
     requestHandler: {
       connectionTimeout: CONNECT_LIMIT_MS,
-      requestTimeout: ATTEMPT_LIMIT_MS,
+      requestTimeout: attemptMs,
       throwOnRequestTimeout: true,
       socketTimeout: idleMs,
       httpAgent: agent,

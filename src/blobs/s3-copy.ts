@@ -12,10 +12,10 @@ import { copySource, encryptionOf } from './s3-bucket.ts'
 import type { S3Connection } from './s3-client.ts'
 import type { ByteRange } from './store.ts'
 
-/** S3 copies 5 GB in one call; in pieces of this a call takes 13 s at 20 MB/s, within an attempt's limit, and 50 GB are 200 of 10,000. */
+/** S3 copies 5 GB in one call; in pieces of this a call takes 13 s at 20 MB/s, and 50 GB are 200 of 10,000. */
 export const MAX_COPY = 256 * 1024 * 1024
-/** One copy: two attempts and a pause. */
-export const COPY_LIMIT_MS = 40_000
+/** One copy, or the end of an object in parts: two attempts of `connection.copier`, and a pause. */
+const COPY_LIMIT_MS = 250_000
 const CALL_LIMIT_MS = 20_000
 /** Parts of one object under way: a call waits mostly, and the store's other users share its disks. */
 const PARTS_AT_ONCE = 4
@@ -71,8 +71,8 @@ const copyWhole = async (
     CopySource: copySource(connection.location.bucket, from),
     MetadataDirective: 'COPY',
   })
-  const { client } = connection
-  await connection.call((abortSignal) => client.send(command, { abortSignal }), { limitMs: COPY_LIMIT_MS, signal })
+  const { copier } = connection
+  await connection.call((abortSignal) => copier.send(command, { abortSignal }), { limitMs: COPY_LIMIT_MS, signal })
 }
 
 /**
@@ -85,11 +85,14 @@ export const joinObjects = async (
   to: CopyTarget,
   signal: AbortSignal,
 ): Promise<void> => {
-  const { client } = connection
+  const { client, copier } = connection
   const Bucket = connection.location.bucket
-  const limits = { limitMs: CALL_LIMIT_MS, signal }
+  const limits = { limitMs: COPY_LIMIT_MS, signal }
   const create = new CreateMultipartUploadCommand(storedAs(connection, to))
-  const { UploadId } = await connection.call((abortSignal) => client.send(create, { abortSignal }), limits)
+  const { UploadId } = await connection.call((abortSignal) => client.send(create, { abortSignal }), {
+    limitMs: CALL_LIMIT_MS,
+    signal,
+  })
   const upload = { Bucket, Key: to.key, UploadId }
 
   const copyPart = async ({ key, range }: CopyPart, index: number): Promise<CompletedPart> => {
@@ -99,10 +102,7 @@ export const joinObjects = async (
       CopySource: copySource(Bucket, key),
       ...(range && { CopySourceRange: `bytes=${range.start}-${range.end}` }),
     })
-    const { CopyPartResult } = await connection.call((abortSignal) => client.send(command, { abortSignal }), {
-      limitMs: COPY_LIMIT_MS,
-      signal,
-    })
+    const { CopyPartResult } = await connection.call((abortSignal) => copier.send(command, { abortSignal }), limits)
     return { PartNumber: index + 1, ETag: CopyPartResult?.ETag }
   }
 
@@ -120,7 +120,7 @@ export const joinObjects = async (
       }
     }
     const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
-    await connection.call((abortSignal) => client.send(complete, { abortSignal }), limits)
+    await connection.call((abortSignal) => copier.send(complete, { abortSignal }), limits)
   } catch (error) {
     const abort = new AbortMultipartUploadCommand(upload)
     await connection

@@ -6,29 +6,27 @@
  * for which nothing is signed, and only that copy is hashed and moved. Conditions on the source of a copy would save it, but Ceph 16.2 ignores them.
  */
 import { randomUUID } from 'node:crypto'
-import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { AppError } from '../core/errors.ts'
-import type { Digest, UploadId } from '../core/ids.ts'
+import type { UploadId } from '../core/ids.ts'
 import type { Piece, SentPart } from '../core/upload-session.ts'
-import type { DirectChunks, SignedPut } from './chunk-store.ts'
+import type { DirectChunks } from './chunk-store.ts'
 import type { S3Bucket } from './s3-bucket.ts'
 import type { S3Connection } from './s3-client.ts'
 import { copyObject, joinObjects } from './s3-copy.ts'
 import { asS3AppError, judgeS3Error } from './s3-faults.ts'
-import type { S3Location } from './s3-location.ts'
 import type { S3Originals } from './s3-originals.ts'
+import type { SignPut } from './s3-signer.ts'
 
 /** Of a part of an object, but the last (S3 API). */
 const MIN_PART_BYTES = 5 * 1024 * 1024
 /** Digits of an offset in a key: 2^53 has 16. They make the store's order the file's. */
 const OFFSET_DIGITS = 16
-const CHECKSUM = 'x-amz-checksum-sha256'
 
 export interface S3DirectOptions {
   readonly connection: S3Connection
   readonly bucket: S3Bucket
   readonly originals: Pick<S3Originals, 'stageObject'>
+  readonly sign: SignPut
   /** Prefix of all sessions. */
   readonly root: string
 }
@@ -41,12 +39,7 @@ const sentKey = (root: string, id: UploadId, offset: number): string => `${root}
 
 const offsetText = (offset: number): string => String(offset).padStart(OFFSET_DIGITS, '0')
 
-/** @returns undefined where objects are to be encrypted as configured: a client's put would not be. */
-export const createS3Direct = ({ connection, bucket, originals, root }: S3DirectOptions): DirectChunks | undefined => {
-  const { location } = connection
-  if (location.encryption.kind !== 'none') return undefined
-  const sign = createSigner(location)
-
+export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3DirectOptions): DirectChunks => {
   const freeze = async (id: UploadId, parts: readonly (Piece | SentPart)[], signal: AbortSignal): Promise<string> => {
     const sources = parts.map((part) => ({
       key: 'digest' in part ? pieceKey(root, id, part) : sentKey(root, id, part.offset),
@@ -98,32 +91,3 @@ export const createS3Direct = ({ connection, bucket, originals, root }: S3Direct
 
 const changed = (id: UploadId): AppError =>
   new AppError('conflict', `chunks of the upload ${id} were changed while it was completed; look what is in`)
-
-type Sign = (key: string, bytes: number, digest: Digest | undefined, seconds: number) => Promise<SignedPut>
-
-/** Some 0.5 ms of CPU each (measured here). The client only signs: it never connects. */
-const createSigner = ({ bucket, endpoint, publicEndpoint, region, forcePathStyle }: S3Location): Sign => {
-  const origin = publicEndpoint ?? endpoint
-  const client = new S3Client({
-    region,
-    forcePathStyle,
-    ...(origin !== undefined && { endpoint: origin }),
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-  })
-  return async (key, bytes, digest, seconds) => {
-    const checksum = digest && Buffer.from(digest, 'hex').toString('base64')
-    const command = new PutObjectCommand({
-      Bucket: bucket,
-      Key: key,
-      ContentLength: bytes,
-      ...(checksum && { ChecksumSHA256: checksum }),
-    })
-    const url = await getSignedUrl(client, command, {
-      expiresIn: seconds,
-      signableHeaders: new Set(['host', 'content-length', CHECKSUM]),
-      // In the query a store signs it and compares nothing (aws-sdk-js-v3 issue 4448).
-      unhoistableHeaders: new Set([CHECKSUM]),
-    })
-    return { url, headers: checksum ? { [CHECKSUM]: checksum } : {} }
-  }
-}

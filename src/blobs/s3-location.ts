@@ -1,4 +1,4 @@
-/** Where an S3 store is, and how objects are put there: what `ORIEL_BLOBS` says, parsed. Credentials are the SDK's business. */
+/** Where an S3 store is, and how objects are put there: what `ORIEL_BLOBS` says, parsed. Credentials are the SDK's business, except for clients. */
 
 /** How the store is to encrypt what it is given, beside its own default. */
 export type S3Encryption =
@@ -11,6 +11,12 @@ export interface S3ColdRule {
   /** The store's name for it, such as `STANDARD_IA`. */
   readonly storageClass: string
   readonly unseenDays: number
+}
+
+/** Credentials of their own for what is signed for clients: allowed to put, not to read. */
+export interface PartsKey {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
 }
 
 export interface S3Location {

@@ -6,12 +6,13 @@ import { randomUUID } from 'node:crypto'
 import type { S3Bucket } from './s3-bucket.ts'
 import type { S3Log } from './s3-capabilities.ts'
 import type { S3Connection } from './s3-client.ts'
-import { COPY_LIMIT_MS, copyObject, MAX_COPY } from './s3-copy.ts'
+import { copyObject, MAX_COPY } from './s3-copy.ts'
 import { asS3AppError, judgeS3Error, nameS3Error } from './s3-faults.ts'
 import { listOriginals, originalKey } from './s3-originals.ts'
 import type { StorageTier, TieredOriginals } from './store.ts'
 
-/** A probe read back. */
+/** A probe copied, and read back. */
+const COPY_LIMIT_MS = 40_000
 const READ_LIMIT_MS = 20_000
 
 /** @param cold the store's name for the class; every other than it and `STANDARD` is left alone. */

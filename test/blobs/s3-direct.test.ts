@@ -5,7 +5,8 @@ import type { SignedPut } from '../../src/blobs/chunk-store.ts'
 import { newUploadId } from '../../src/core/ids.ts'
 import type { Piece, SentPart } from '../../src/core/upload-session.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
-import { digestOf, inChunks, keysIn, never, openS3, sample, unfinishedUploads } from './s3-fixture.ts'
+import { type SeenRequest, startFaultyProxy } from '../engines/faulty-proxy.ts'
+import { digestOf, inChunks, keysIn, never, openS3, originalKey, sample, unfinishedUploads } from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
 
@@ -44,6 +45,32 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     const brief = await s3.direct.sign(id, { offset: 0, bytes: 1000 }, undefined, 1)
     await sleep(2_100)
     expect(await put(brief, body)).toBe(403)
+  })
+
+  it('signs nothing where the store obeys what is not signed, and the signer may read', async () => {
+    // Ceph 16.2: a put with an unsigned `x-amz-copy-source` is a copy of what the signer may read, in any bucket.
+    await using open = await openS3(ceph, { partsKey: 'none' })
+    expect(open.chunks.direct).toBeUndefined()
+    expect(open.warnings).toContainEqual(expect.stringContaining('obeys headers that are not signed'))
+    await using s3 = await openDirect()
+    const digest = await s3.upload(sample(1000))
+    const id = newUploadId()
+    const signed = await s3.direct.sign(id, { offset: 0, bytes: 1000 }, undefined, 60)
+    for (const range of [{}, { 'x-amz-copy-source-range': 'bytes=0-999' }]) {
+      const headers = { 'x-amz-copy-source': `/${s3.bucket}/p/${originalKey(digest)}`, ...range }
+      expect(await put({ ...signed, headers }, sample(1000, 1))).toBe(403)
+    }
+    expect(await s3.direct.sent(id)).toEqual([])
+    expect(await keysIn(ceph, s3.bucket)).toEqual([`p/${originalKey(digest)}`])
+  })
+
+  it('signs nothing with a key that may not put, or for a store that does not answer, and says so', async () => {
+    await using wrong = await openS3(ceph, { partsKey: { accessKeyId: 'nobody', secretAccessKey: 'nothing-at-all' } })
+    expect(wrong.chunks.direct).toBeUndefined()
+    expect(wrong.warnings).toContainEqual(expect.stringContaining('answers 403 to a signed put'))
+    await using away = await openS3(ceph, { endpoint: 'http://127.0.0.1:9', bucket: 'somewhere' })
+    expect(away.chunks.direct).toBeUndefined()
+    expect(away.warnings).toContainEqual(expect.stringContaining('what a signed request allows is not known'))
   })
 
   it('binds a declared digest: without its header, or with another one, it is no signed request', async () => {
@@ -113,6 +140,27 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     expect(await unfinishedUploads(ceph, s3.bucket)).toBe(0)
     const late = AbortSignal.abort(new Error('too late'))
     await expect(s3.direct.assemble(id, [there], late)).rejects.toThrow('too late')
+  })
+
+  it('waits for a store that takes long to copy and to join, and says nothing meanwhile', async () => {
+    await using proxy = await startFaultyProxy(ceph.port, 'http')
+    await using s3 = await openS3(ceph, { endpoint: proxy.url, idleMs: 300 })
+    const { direct } = s3.chunks
+    if (!direct) throw new Error('no direct chunks')
+    const file = sample(10 * MIB)
+    const parts = [0, 5 * MIB].map((offset) => ({ offset, bytes: 5 * MIB }))
+    const id = newUploadId()
+    for (const part of parts)
+      expect(
+        await put(await direct.sign(id, part, undefined, 60), file.subarray(part.offset, part.offset + 5 * MIB)),
+      ).toBe(200)
+    const isCopy = ({ method, path, headers }: SeenRequest) =>
+      'x-amz-copy-source' in headers || (method === 'POST' && path.includes('uploadId='))
+    proxy.set({ delayMs: 900, only: isCopy })
+    await using staged = await direct.assemble(id, parts, never)
+    await staged.publish()
+    expect(proxy.done()).toBe(4)
+    expect(await s3.originals.size(digestOf(file))).toBe(file.length)
   })
 
   it('signs for the address under which clients reach the store', async () => {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { openS3Blobs, type S3Blobs } from '../../src/blobs/s3-blobs.ts'
-import type { S3Location } from '../../src/blobs/s3-location.ts'
+import type { PartsKey, S3Location } from '../../src/blobs/s3-location.ts'
 import { type Digest, parseDigest } from '../../src/core/ids.ts'
 import type { Ceph } from '../engines/ceph.ts'
 import { temporaryFolder } from '../fixtures/write-path.ts'
@@ -37,6 +37,8 @@ export interface OpenS3Options {
   /** Else a new one. */
   readonly bucket?: string
   readonly location?: Partial<S3Location>
+  /** Else the gateway's own that may only put. */
+  readonly partsKey?: PartsKey | 'none'
   readonly copyBudgetBytes?: number
   readonly openMs?: number
   readonly idleMs?: number
@@ -49,7 +51,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
   const folder = await temporaryFolder()
   const bucket = options.bucket ?? (await ceph.createBucket())
   const warnings: string[] = []
-  const { openMs, idleMs, rewriteEveryMs } = options
+  const { openMs, idleMs, rewriteEveryMs, partsKey = ceph.partsKey } = options
   const blobs = await openS3Blobs({
     location: {
       bucket,
@@ -63,6 +65,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
       cold: undefined,
       ...options.location,
     },
+    partsKey: partsKey === 'none' ? undefined : partsKey,
     folder: folder.path,
     copyBudgetBytes: options.copyBudgetBytes ?? 1e9,
     log: { info: () => undefined, warn: (_details, message) => void warnings.push(message) },

@@ -99,6 +99,17 @@ describe('configuration', () => {
   })
 })
 
+describe('ORIEL_PARTS_KEY', () => {
+  it('is an id and a secret, which a fault does not repeat', () => {
+    const key = { accessKeyId: 'AKIA1', secretAccessKey: 'a/b+c:d=efgh' }
+    expect(readConfig({ ORIEL_PARTS_KEY: 'AKIA1:a/b+c:d=efgh' }).ORIEL_PARTS_KEY).toEqual(key)
+    for (const text of ['hunter2hunter2', 'AKIA1:hunter2', ':hunter2hunter2', 'a b:hunter2hunter2']) {
+      expect(() => readConfig({ ORIEL_PARTS_KEY: text })).toThrow('ORIEL_PARTS_KEY: an access key as id:secret')
+      expect(() => readConfig({ ORIEL_PARTS_KEY: text })).not.toThrow('hunter2')
+    }
+  })
+})
+
 const blobsOf = (text: string) => readConfig({ ORIEL_BLOBS: text }).ORIEL_BLOBS
 
 describe('ORIEL_BLOBS', () => {

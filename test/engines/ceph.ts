@@ -21,6 +21,8 @@ export interface Ceph extends AsyncDisposable {
   readonly port: number
   /** What a process needs in its environment to speak to it. */
   readonly credentials: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string }
+  /** A key that may put and not read. */
+  readonly partsKey: { readonly accessKeyId: string; readonly secretAccessKey: string }
   /** A client with its keys, to look at the store past Oriel. */
   readonly client: S3Client
   /** Makes a bucket of its own and gives back its name. */
@@ -117,6 +119,10 @@ const bringUp = async (
   const user = ['--uid=test', '--display-name=test', `--access-key=${accessKeyId}`, `--secret-key=${secretAccessKey}`]
   const admin = (...options: readonly string[]) => tool('radosgw-admin', '-c', conf, '-n', 'client.rgw', ...options)
   await admin('user', 'create', ...user)
+  const partsKey = { accessKeyId: 'oriel-parts', secretAccessKey: randomBytes(20).toString('hex') }
+  const putOnly = ['--uid=test', '--subuser=test:parts', '--access=write', '--key-type=s3']
+  const keys = [`--access-key=${partsKey.accessKeyId}`, `--secret-key=${partsKey.secretAccessKey}`]
+  await admin('subuser', 'create', ...putOnly, ...keys)
   if (storageClass !== undefined) {
     const place = ['--placement-id=default-placement', `--storage-class=${storageClass}`]
     await admin('zonegroup', 'placement', 'add', '--rgw-zonegroup=default', ...place)
@@ -138,6 +144,7 @@ const bringUp = async (
     endpoint,
     port: gateway,
     credentials,
+    partsKey,
     client,
     createBucket: async () => {
       const bucket = `oriel-${randomBytes(4).toString('hex')}`

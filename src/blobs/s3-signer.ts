@@ -1,0 +1,104 @@
+/**
+ * Requests signed for clients: the put of one object of one length, for some time. A signature binds the headers that it names; what else a
+ * client sends is for the store to refuse, and not every store does (Ceph 16.2, MinIO). Where it obeys an unsigned `x-amz-copy-source`, whoever
+ * may put a chunk has the store copy into it whatever the signer can read, in any bucket. So that is tried before anything is signed for anybody.
+ */
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { type Digest, newUploadId } from '../core/ids.ts'
+import type { SignedPut } from './chunk-store.ts'
+import { copySource, type S3Bucket } from './s3-bucket.ts'
+import type { S3Log } from './s3-capabilities.ts'
+import { nameS3Error } from './s3-faults.ts'
+import type { PartsKey, S3Location } from './s3-location.ts'
+
+const CHECKSUM = 'x-amz-checksum-sha256'
+/** Each request of the probe: some bytes. */
+const PROBE_LIMIT_MS = 5_000
+const PROBE_SECONDS = 60
+const PROBE = Buffer.from('Oriel tries what a signed request allows. Safe to remove.\n')
+
+/** Signs the put of an object of `bytes`, for `seconds`. Some 0.5 ms of CPU (measured here); no call of the store. */
+export type SignPut = (key: string, bytes: number, digest: Digest | undefined, seconds: number) => Promise<SignedPut>
+
+/**
+ * @param key that signs; undefined: what the SDK finds, as for all else.
+ * @returns undefined where nothing may be signed: objects are to be encrypted as configured, and a client's put would not be; the store
+ * obeys what is not signed, and the signer may read; the store does not answer, so that nobody knows. All but the first is logged.
+ */
+export const openSigner = async (
+  location: S3Location,
+  key: PartsKey | undefined,
+  bucket: Pick<S3Bucket, 'put' | 'removeAll'>,
+  log: S3Log,
+): Promise<SignPut | undefined> => {
+  if (location.encryption.kind !== 'none') return undefined
+  const root = `${location.prefix}sessions/${newUploadId()}/`
+  const [source, copied, put] = [`${root}probe`, `${root}copied`, `${root}put`] as const
+  // From here, so at the store's own address.
+  const sign = createSigner(location, key, location.endpoint)
+  const name = `the S3 bucket ${location.bucket}`
+  try {
+    await bucket.put(source, PROBE)
+    const smuggled = await send(sign, copied, { 'x-amz-copy-source': copySource(location.bucket, source) })
+    const plain = await send(sign, put, {})
+    if (smuggled < 300)
+      log.warn(
+        {},
+        `${name} obeys headers that are not signed: ${NO_PARTS}, unless ORIEL_PARTS_KEY may put and not read`,
+      )
+    else if (smuggled >= 500 || plain >= 300)
+      log.warn(
+        {},
+        `${name} answers ${plain} to a signed put, and ${smuggled} where a header is not signed: ${NO_PARTS}`,
+      )
+    else return createSigner(location, key, location.publicEndpoint ?? location.endpoint)
+  } catch (error) {
+    log.warn({ err: error }, `${name}: what a signed request allows is not known (${nameS3Error(error)}): ${NO_PARTS}`)
+  } finally {
+    // What stays belongs to no session, so the walk over them removes it.
+    await bucket.removeAll([source, copied, put]).catch(() => undefined)
+  }
+  return undefined
+}
+
+const NO_PARTS = 'clients get no parts to put into the store themselves'
+
+const send = async (sign: SignPut, key: string, unsigned: Record<string, string>): Promise<number> => {
+  const { url, headers } = await sign(key, PROBE.length, undefined, PROBE_SECONDS)
+  const signal = AbortSignal.timeout(PROBE_LIMIT_MS)
+  const answer = await fetch(url, { method: 'PUT', headers: { ...headers, ...unsigned }, body: PROBE, signal })
+  await answer.body?.cancel()
+  return answer.status
+}
+
+/** @param origin under which the store is asked. The client only signs: it never connects. */
+const createSigner = (
+  { bucket, region, forcePathStyle }: S3Location,
+  credentials: PartsKey | undefined,
+  origin: string | undefined,
+): SignPut => {
+  const client = new S3Client({
+    region,
+    forcePathStyle,
+    ...(credentials && { credentials }),
+    ...(origin !== undefined && { endpoint: origin }),
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  })
+  return async (key, bytes, digest, seconds) => {
+    const checksum = digest && Buffer.from(digest, 'hex').toString('base64')
+    const command = new PutObjectCommand({
+      Bucket: bucket,
+      Key: key,
+      ContentLength: bytes,
+      ...(checksum && { ChecksumSHA256: checksum }),
+    })
+    const url = await getSignedUrl(client, command, {
+      expiresIn: seconds,
+      signableHeaders: new Set(['host', 'content-length', CHECKSUM]),
+      // In the query a store signs it and compares nothing (aws-sdk-js-v3 issue 4448).
+      unhoistableHeaders: new Set([CHECKSUM]),
+    })
+    return { url, headers: checksum ? { [CHECKSUM]: checksum } : {} }
+  }
+}
