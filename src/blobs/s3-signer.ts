@@ -1,7 +1,8 @@
 /**
  * Requests signed for clients: the put of one object of one length, for some time. A signature binds the headers that it names; what else a
  * client sends is for the store to refuse, and not every store does (Ceph 16.2, MinIO). Where it obeys an unsigned `x-amz-copy-source`, whoever
- * may put a chunk has the store copy into it whatever the signer can read, in any bucket. So that is tried before anything is signed for anybody.
+ * may put a chunk has the store copy into it whatever the signer can read, in any bucket. So that is tried before anything is signed for anybody:
+ * first with a signature that forbids it (`s3-locked-signer.ts`), then with the SDK's, for stores that refuse it by themselves.
  */
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
@@ -11,6 +12,7 @@ import { copySource, type S3Bucket } from './s3-bucket.ts'
 import type { S3Log } from './s3-capabilities.ts'
 import { nameS3Error } from './s3-faults.ts'
 import type { PartsKey, S3Location } from './s3-location.ts'
+import { createLockedSigner } from './s3-locked-signer.ts'
 
 const CHECKSUM = 'x-amz-checksum-sha256'
 /** Each request of the probe: some bytes. */
@@ -24,7 +26,8 @@ export type SignPut = (key: string, bytes: number, digest: Digest | undefined, s
 /**
  * @param key that signs; undefined: what the SDK finds, as for all else.
  * @returns undefined where nothing may be signed: objects are to be encrypted as configured, and a client's put would not be; the store
- * obeys what is not signed, and the signer may read; the store does not answer, so that nobody knows. All but the first is logged.
+ * obeys what is not signed, cannot be forbidden to, and the signer may read; the store does not answer, so that nobody knows. All but the
+ * first is logged.
  */
 export const openSigner = async (
   location: S3Location,
@@ -35,24 +38,20 @@ export const openSigner = async (
   if (location.encryption.kind !== 'none') return undefined
   const root = `${location.prefix}sessions/${newUploadId()}/`
   const [source, copied, put] = [`${root}probe`, `${root}copied`, `${root}put`] as const
-  // From here, so at the store's own address.
-  const sign = createSigner(location, key, location.endpoint)
   const name = `the S3 bucket ${location.bucket}`
   try {
     await bucket.put(source, PROBE)
-    const smuggled = await send(sign, copied, { 'x-amz-copy-source': copySource(location.bucket, source) })
-    const plain = await send(sign, put, {})
-    if (smuggled < 300)
-      log.warn(
-        {},
-        `${name} obeys headers that are not signed: ${NO_PARTS}, unless ORIEL_PARTS_KEY may put and not read`,
-      )
-    else if (smuggled >= 500 || plain >= 300)
-      log.warn(
-        {},
-        `${name} answers ${plain} to a signed put, and ${smuggled} where a header is not signed: ${NO_PARTS}`,
-      )
-    else return createSigner(location, key, location.publicEndpoint ?? location.endpoint)
+    const outcomes: Outcome[] = []
+    for (const create of location.endpoint === undefined ? [createPlain] : [createLocked, createPlain]) {
+      // From here, so at the store's own address.
+      const sign = create(location, key, location.endpoint)
+      const plain = await send(sign, put, {})
+      const smuggled = await send(sign, copied, { 'x-amz-copy-source': copySource(location.bucket, source) })
+      if (plain < 300 && smuggled >= 400 && smuggled < 500)
+        return create(location, key, location.publicEndpoint ?? location.endpoint)
+      outcomes.push({ plain, smuggled })
+    }
+    log.warn({ outcomes }, `${name} ${outcomes.some(({ smuggled }) => smuggled < 300) ? OBEYS : REFUSES}`)
   } catch (error) {
     log.warn({ err: error }, `${name}: what a signed request allows is not known (${nameS3Error(error)}): ${NO_PARTS}`)
   } finally {
@@ -62,7 +61,15 @@ export const openSigner = async (
   return undefined
 }
 
+/** Statuses of a signed put, and of one to which a header was added that would make it a copy. */
+interface Outcome {
+  readonly plain: number
+  readonly smuggled: number
+}
+
 const NO_PARTS = 'clients get no parts to put into the store themselves'
+const OBEYS = `obeys headers that are not signed: ${NO_PARTS}, unless ORIEL_PARTS_KEY may put and not read`
+const REFUSES = `does not take signed puts as it should: ${NO_PARTS}`
 
 const send = async (sign: SignPut, key: string, unsigned: Record<string, string>): Promise<number> => {
   const { url, headers } = await sign(key, PROBE.length, undefined, PROBE_SECONDS)
@@ -72,19 +79,29 @@ const send = async (sign: SignPut, key: string, unsigned: Record<string, string>
   return answer.status
 }
 
-/** @param origin under which the store is asked. The client only signs: it never connects. */
-const createSigner = (
-  { bucket, region, forcePathStyle }: S3Location,
-  credentials: PartsKey | undefined,
-  origin: string | undefined,
-): SignPut => {
-  const client = new S3Client({
+/** @param origin under which the store is asked; undefined: AWS. */
+type CreateSigner = (location: S3Location, key: PartsKey | undefined, origin: string | undefined) => SignPut
+
+/** It only knows and signs: it never connects. */
+const createClient: (...of: Parameters<CreateSigner>) => S3Client = (
+  { region, forcePathStyle },
+  credentials,
+  endpoint,
+) =>
+  new S3Client({
     region,
     forcePathStyle,
     ...(credentials && { credentials }),
-    ...(origin !== undefined && { endpoint: origin }),
+    ...(endpoint !== undefined && { endpoint }),
     requestChecksumCalculation: 'WHEN_REQUIRED',
   })
+
+const createLocked: CreateSigner = (location, key, origin = '') =>
+  createLockedSigner({ ...location, origin, credentials: createClient(location, key, origin).config.credentials })
+
+const createPlain: CreateSigner = (location, credentials, origin) => {
+  const { bucket } = location
+  const client = createClient(location, credentials, origin)
   return async (key, bytes, digest, seconds) => {
     const checksum = digest && Buffer.from(digest, 'hex').toString('base64')
     const command = new PutObjectCommand({

@@ -1,4 +1,6 @@
 /** Chunks that a client puts into the bucket itself, on a real gateway: what a signed request allows, and that it allows no more. */
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SignedPut } from '../../src/blobs/chunk-store.ts'
@@ -9,6 +11,28 @@ import { type SeenRequest, startFaultyProxy } from '../engines/faulty-proxy.ts'
 import { digestOf, inChunks, keysIn, never, openS3, originalKey, sample, unfinishedUploads } from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
+
+/** In front of the gateway, a store that refuses signatures which name what is not sent, as MinIO does. */
+const startRefuser = async (port: number) => {
+  const server = createServer((incoming, response) => {
+    if (incoming.url?.includes('x-amz-acl')) return void response.writeHead(403).end()
+    const { method, url: path, headers } = incoming
+    const onward = request({ port, method, path, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(response)
+    })
+    onward.on('error', () => response.destroy())
+    incoming.pipe(onward)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
 
 const put = async ({ url, headers }: SignedPut, body: Buffer<ArrayBuffer>): Promise<number> =>
   (await fetch(url, { method: 'PUT', headers, body })).status
@@ -47,27 +71,43 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     expect(await put(brief, body)).toBe(403)
   })
 
-  it('signs nothing where the store obeys what is not signed, and the signer may read', async () => {
-    // Ceph 16.2: a put with an unsigned `x-amz-copy-source` is a copy of what the signer may read, in any bucket.
-    await using open = await openS3(ceph, { partsKey: 'none' })
-    expect(open.chunks.direct).toBeUndefined()
-    expect(open.warnings).toContainEqual(expect.stringContaining('obeys headers that are not signed'))
-    await using s3 = await openDirect()
-    const digest = await s3.upload(sample(1000))
-    const id = newUploadId()
-    const signed = await s3.direct.sign(id, { offset: 0, bytes: 1000 }, undefined, 60)
-    for (const range of [{}, { 'x-amz-copy-source-range': 'bytes=0-999' }]) {
-      const headers = { 'x-amz-copy-source': `/${s3.bucket}/p/${originalKey(digest)}`, ...range }
-      expect(await put({ ...signed, headers }, sample(1000, 1))).toBe(403)
-    }
-    expect(await s3.direct.sent(id)).toEqual([])
-    expect(await keysIn(ceph, s3.bucket)).toEqual([`p/${originalKey(digest)}`])
+  it.for(['forbidden by the signature', 'by a key that may not read'])(
+    'lets nobody smuggle a copy in: %s',
+    async (how) => {
+      // Ceph 16.2: a put with an unsigned `x-amz-copy-source` is a copy of what the signer may read, in any bucket.
+      const refuser = how.includes('key') ? await startRefuser(ceph.port) : undefined
+      await using _refuser = refuser
+      const { partsKey } = ceph
+      await using s3 = await openS3(ceph, refuser ? { endpoint: refuser.url, partsKey } : {})
+      const digest = await s3.upload(sample(1000))
+      const id = newUploadId()
+      const signed = await s3.chunks.direct?.sign(id, { offset: 0, bytes: 1000 }, undefined, 60)
+      if (!signed) throw new Error('nothing is signed')
+      expect(s3.warnings.filter((message) => message.includes('no parts'))).toEqual([])
+      const copySource = `/${s3.bucket}/${originalKey(digest)}`
+      for (const headers of [
+        { 'x-amz-copy-source': copySource },
+        { 'x-amz-copy-source': copySource, 'x-amz-copy-source-range': 'bytes=0-999' },
+        { x_amz_copy_source: copySource },
+        ...(refuser ? [] : [{ 'x-amz-acl': 'public-read' }, { 'x-amz-storage-class': 'COLD' }]),
+      ])
+        expect(await put({ ...signed, headers: headers as Record<string, string> }, sample(1000, 1))).toBe(403)
+      expect(await keysIn(ceph, s3.bucket)).toEqual([originalKey(digest)])
+      expect(await put({ ...signed, headers: { 'content-type': 'image/jpeg' } }, sample(1000, 1))).toBe(200)
+    },
+  )
+
+  it('signs nothing where the store obeys what is not signed, takes no signature that forbids it, and the signer may read', async () => {
+    await using refuser = await startRefuser(ceph.port)
+    await using s3 = await openS3(ceph, { endpoint: refuser.url })
+    expect(s3.chunks.direct).toBeUndefined()
+    expect(s3.warnings).toContainEqual(expect.stringContaining('obeys headers that are not signed'))
   })
 
   it('signs nothing with a key that may not put, or for a store that does not answer, and says so', async () => {
     await using wrong = await openS3(ceph, { partsKey: { accessKeyId: 'nobody', secretAccessKey: 'nothing-at-all' } })
     expect(wrong.chunks.direct).toBeUndefined()
-    expect(wrong.warnings).toContainEqual(expect.stringContaining('answers 403 to a signed put'))
+    expect(wrong.warnings).toContainEqual(expect.stringContaining('does not take signed puts as it should'))
     await using away = await openS3(ceph, { endpoint: 'http://127.0.0.1:9', bucket: 'somewhere' })
     expect(away.chunks.direct).toBeUndefined()
     expect(away.warnings).toContainEqual(expect.stringContaining('what a signed request allows is not known'))
@@ -161,6 +201,14 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     await staged.publish()
     expect(proxy.done()).toBe(4)
     expect(await s3.originals.size(digestOf(file))).toBe(file.length)
+  })
+
+  it('signs keys whose prefix has every character that may be in one', async () => {
+    await using s3 = await openDirect("a!b/c*d'(e)/F_g-h.i/")
+    const id = newUploadId()
+    const signed = await s3.direct.sign(id, { offset: 0, bytes: 1000 }, undefined, 60)
+    expect(await put(signed, sample(1000))).toBe(200)
+    expect(await s3.direct.sent(id)).toEqual([{ offset: 0, bytes: 1000 }])
   })
 
   it('signs for the address under which clients reach the store', async () => {

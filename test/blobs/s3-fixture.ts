@@ -37,8 +37,8 @@ export interface OpenS3Options {
   /** Else a new one. */
   readonly bucket?: string
   readonly location?: Partial<S3Location>
-  /** Else the gateway's own that may only put. */
-  readonly partsKey?: PartsKey | 'none'
+  /** Else the gateway's own key signs for clients too. */
+  readonly partsKey?: PartsKey
   readonly copyBudgetBytes?: number
   readonly openMs?: number
   readonly idleMs?: number
@@ -51,7 +51,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
   const folder = await temporaryFolder()
   const bucket = options.bucket ?? (await ceph.createBucket())
   const warnings: string[] = []
-  const { openMs, idleMs, rewriteEveryMs, partsKey = ceph.partsKey } = options
+  const { openMs, idleMs, rewriteEveryMs, partsKey } = options
   const blobs = await openS3Blobs({
     location: {
       bucket,
@@ -65,7 +65,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
       cold: undefined,
       ...options.location,
     },
-    partsKey: partsKey === 'none' ? undefined : partsKey,
+    partsKey,
     folder: folder.path,
     copyBudgetBytes: options.copyBudgetBytes ?? 1e9,
     log: { info: () => undefined, warn: (_details, message) => void warnings.push(message) },

@@ -38,7 +38,6 @@ describe.runIf(cephIsHere)('oriel upload to an origin on S3', () => {
       await using origin = await startOrigin({
         env: {
           ...ceph.credentials,
-          ORIEL_PARTS_KEY: `${ceph.partsKey.accessKeyId}:${ceph.partsKey.secretAccessKey}`,
           ORIEL_BLOBS: `s3://${await ceph.createBucket()}?endpoint=${ceph.endpoint}${query}`,
           ORIEL_ANALYTICS: 'off',
         },

@@ -43,7 +43,6 @@ describe.runIf(cephIsHere)('uploads into the store itself', () => {
       data: join(folder, 'data'),
       env: {
         ...ceph.credentials,
-        ORIEL_PARTS_KEY: `${ceph.partsKey.accessKeyId}:${ceph.partsKey.secretAccessKey}`,
         ORIEL_BLOBS: `s3://${bucket}?endpoint=${ceph.endpoint}&prefix=o${query}`,
         ORIEL_ANALYTICS: 'off',
       },

@@ -36,7 +36,6 @@ const suite = (): void => {
     const bucket = await ceph.createBucket()
     const env = {
       ...ceph.credentials,
-      ORIEL_PARTS_KEY: `${ceph.partsKey.accessKeyId}:${ceph.partsKey.secretAccessKey}`,
       ORIEL_BLOBS: `s3://${bucket}?endpoint=${ceph.endpoint}&prefix=o`,
       ORIEL_DATABASE: await cluster.createDatabase(),
       ORIEL_ADMIN_KEY: ADMIN_KEY,

@@ -4,11 +4,6 @@ import { startCeph } from './ceph.ts'
 
 await using ceph = await startCeph()
 const bucket = await ceph.createBucket()
-const { accessKeyId, secretAccessKey } = ceph.partsKey
-const variables = {
-  ORIEL_BLOBS: `s3://${bucket}?endpoint=${ceph.endpoint}`,
-  ORIEL_PARTS_KEY: `${accessKeyId}:${secretAccessKey}`,
-  ...ceph.credentials,
-}
+const variables = { ORIEL_BLOBS: `s3://${bucket}?endpoint=${ceph.endpoint}`, ...ceph.credentials }
 for (const [name, value] of Object.entries(variables)) process.stdout.write(`export ${name}='${value}'\n`)
 await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
