@@ -21,7 +21,12 @@ export type Answer =
 // Only `worker-client.ts` starts this file.
 const options = workerData as WorkerOptions
 const connection = openSqliteConnection(options.path, options.readOnly)
-if (!options.readOnly) migrateSqlite(connection.database)
+if (!options.readOnly) {
+  migrateSqlite(connection.database)
+  // A statement of many rows keeps a journal to undo itself: in a temporary file it was a quarter of this thread's time. At most a few
+  // hundred pages; set only after the migrations, whose sorting of whole tables belongs on the disk.
+  connection.database.exec('pragma temp_store = memory')
+}
 
 const reply = (message: readonly Answer[] | 'ready' | 'closed') => parentPort?.postMessage(message)
 
