@@ -40,12 +40,11 @@ const sourceOf = (way: Way, authorization: string, jpeg: Buffer, from: number): 
   return { kind: 'jpegs', head, jpeg, from, ...(way === 'form' && { wrap }) }
 }
 
-/** How many uploads shared one sync: of folders, and of the database's log. */
+/** How many uploads shared one sync of the database's log. */
 const batches = async (origin: Origin): Promise<string> => {
   const counted = await readCounters(origin)
-  const share = (area: string): string =>
-    ((counted.get(`${area}_items_total`) ?? 0) / (counted.get(`${area}_batches_total`) ?? 1)).toFixed(1)
-  return `one fdatasync each; ${share('oriel_originals_publishing')} shared a sync of folders, ${share('oriel_commits')} a transaction`
+  const shared = (counted.get('oriel_commits_items_total') ?? 0) / (counted.get('oriel_commits_batches_total') ?? 1)
+  return `one fdatasync and one sync of its folder each; ${shared.toFixed(1)} shared a transaction`
 }
 
 const cpuNote = (slices: readonly Slice[]): string => {

@@ -135,7 +135,7 @@ const asStaged = (
   let moved = false
   return {
     ...file,
-    path,
+    file: async () => path,
     publish: async () => {
       if (moved) return
       await link(path, second)

@@ -1,15 +1,19 @@
 /** What crosses between the store of originals and its threads. */
 
-export interface Move {
-  readonly from: string
+export interface NewFile {
+  /** Where it is written before it has all its bytes. */
+  readonly path: string
+  /** Has the file's bytes in front. Goes to the thread, and comes back with the answer. */
+  readonly slab: Uint8Array
+  readonly bytes: number
   readonly to: string
 }
 
+/** On the disk under the name `to` before the answer: the bytes, and the folder that has got the name. */
 export type DiskJob =
-  /** A new file of the slab's first bytes, on the disk before the answer. The slab goes to the thread, and comes back with the answer. */
-  | { readonly kind: 'write'; readonly path: string; readonly slab: Uint8Array; readonly bytes: number }
-  /** All moved, and every folder that got a name synced, before the answer. */
-  | { readonly kind: 'publish'; readonly moves: readonly Move[] }
+  | ({ readonly kind: 'store' } & NewFile)
+  /** Of a file whose bytes are on the disk already. */
+  | { readonly kind: 'move'; readonly path: string; readonly to: string }
 
 /** `code` is the system's, such as `ENOSPC`. */
 export type DiskReply =

@@ -4,21 +4,16 @@ import { open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AppError } from '../core/errors.ts'
-import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.ts'
 import { type Digest, isDigest } from '../core/ids.ts'
-import type { Move } from './disk-job.ts'
-import { createDiskThreads, type DiskThreadsStats } from './disk-threads.ts'
+import { createDiskThreads, type DiskThreads, type DiskThreadsStats } from './disk-threads.ts'
 import { asStoreError, emptyFolder, errorCode, leafOf, makeLeaves, statIfAny } from './folders.ts'
-import { stageFile } from './staging.ts'
+import { giveBackSlab, type ReceivedBytes, receiveBytes, writeHeld } from './staging.ts'
 import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal } from './store.ts'
-
-/** Moved under their hashes in one job: what came while the last was under way, which is the uploads of a few milliseconds. */
-const MAX_PUBLISHED_AT_ONCE = 64
 
 export interface DiskOriginals extends OriginalStore, OriginalLister, AsyncDisposable {
   /** Moves a file of the same file system under its digest, which the caller has made sure of; durable when it resolves. */
   publish(path: string, digest: Digest): Promise<void>
-  readonly stats: { readonly threads: Readonly<DiskThreadsStats>; readonly publishing: Readonly<GroupCommitStats> }
+  readonly stats: { readonly threads: Readonly<DiskThreadsStats> }
 }
 
 /**
@@ -34,32 +29,12 @@ export const openDiskOriginals = async (folder: string): Promise<DiskOriginals> 
   const pathOf = (digest: Digest) => join(leafOf(root, digest), digest)
 
   const threads = createDiskThreads()
-  const publishing = createGroupCommit<Move>((moves) => threads.publish(moves), MAX_PUBLISHED_AT_ONCE)
-
-  const publish = async (from: string, digest: Digest): Promise<void> => {
-    try {
-      await publishing.commit({ from, to: pathOf(digest) })
-    } catch (error) {
-      throw asStoreError(error)
-    }
-  }
+  const publish = (from: string, digest: Digest): Promise<void> =>
+    threads.move(from, pathOf(digest)).catch(rethrowStoreError)
 
   return {
-    stage: async (source, maxBytes, signal): Promise<Staged> => {
-      const file = await stageFile(staging, source, maxBytes, signal, { sync: true, writeNew: threads.write })
-      let moved = false
-      return {
-        ...file,
-        publish: async () => {
-          if (!moved) await publish(file.path, file.digest)
-          moved = true
-        },
-        [Symbol.asyncDispose]: async () => {
-          file.release()
-          if (!moved) await rm(file.path, { force: true }).catch(() => undefined)
-        },
-      }
-    },
+    stage: async (source, maxBytes, signal) =>
+      asStaged(await receiveBytes(staging, source, maxBytes, signal, true), threads, pathOf),
     size: async (digest) => (await statIfAny(pathOf(digest)))?.size,
     open: async (digest) => {
       // One look into the kernel's name cache: 10 µs here, where asking a thread to look costs 200 before every render.
@@ -70,8 +45,51 @@ export const openDiskOriginals = async (folder: string): Promise<DiskOriginals> 
     remove: (digest) => rm(pathOf(digest), { force: true }),
     list: () => listOriginals(root),
     publish,
-    stats: { threads: threads.stats, publishing: publishing.stats },
+    stats: { threads: threads.stats },
     [Symbol.asyncDispose]: () => threads[Symbol.asyncDispose](),
+  }
+}
+
+const rethrowStoreError = (error: unknown): never => {
+  throw asStoreError(error)
+}
+
+/**
+ * What is held in memory is written only when it is published, in one job with its move: what is refused or known by then has never
+ * been on the disk. Or earlier, for a renderer that has to open it.
+ */
+const asStaged = (received: ReceivedBytes, threads: DiskThreads, pathOf: (digest: Digest) => string): Staged => {
+  const { path, digest, bytes, ends, slab } = received
+  let written = slab ? undefined : Promise.resolve()
+  let publishing: Promise<void> | undefined
+  let published = false
+  const publish = async (): Promise<void> => {
+    const to = pathOf(digest)
+    if (!slab || written) {
+      await written
+      await threads.move(path, to)
+    } else {
+      // What a failure leaves there is removed at the end.
+      written = Promise.resolve()
+      giveBackSlab(await threads.store({ path, slab, bytes, to }))
+    }
+    published = true
+  }
+  return {
+    digest,
+    bytes,
+    ends,
+    file: async () => {
+      written ??= writeHeld(received, true)
+      await written
+      return path
+    },
+    // Once, whatever comes of it: a second try could move half a file.
+    publish: () => (publishing ??= publish().catch(rethrowStoreError)),
+    [Symbol.asyncDispose]: async () => {
+      received.release()
+      if (written && !published) await rm(path, { force: true }).catch(() => undefined)
+    },
   }
 }
 

@@ -1,7 +1,7 @@
 /** The event loop's end of the threads that write originals: a line of jobs, given to whichever is free. */
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../core/errors.ts'
-import type { DiskJob, DiskReply, Move } from './disk-job.ts'
+import type { DiskJob, DiskReply, NewFile } from './disk-job.ts'
 
 /**
  * A thread spends most of a write waiting for the disk. Measured here, files of 100 KB a second: one thread 1,560, two 2,520,
@@ -25,12 +25,13 @@ export interface DiskThreadsStats {
 export interface DiskThreads extends AsyncDisposable {
   readonly stats: Readonly<DiskThreadsStats>
   /**
-   * A new file of the first `bytes` of the slab, synced. @returns the slab, which is lost meanwhile, and for good on an error.
+   * A new file, durable under its name when this resolves. @returns the slab, which is lost meanwhile, and for good on an error; the
+   * caller then removes what is at `path`.
    * @throws Error with the system's `code`; AppError `busy` when the line is full, `internal` when the thread died.
    */
-  write(path: string, slab: Buffer, bytes: number): Promise<Buffer>
-  /** All moved and their folders synced. */
-  publish(moves: readonly Move[]): Promise<void>
+  store(file: NewFile): Promise<Buffer>
+  /** A file whose bytes are durable gets its name, durably. @throws as `store`. */
+  move(path: string, to: string): Promise<void>
 }
 
 interface Waiting {
@@ -98,7 +99,7 @@ export const createDiskThreads = (limit = THREADS): DiskThreads => {
     const jobs = calls.map(({ job }) => job)
     thread.postMessage(
       jobs,
-      jobs.flatMap((job) => (job.kind === 'write' ? [job.slab.buffer as ArrayBuffer] : [])),
+      jobs.flatMap((job) => (job.kind === 'store' ? [job.slab.buffer as ArrayBuffer] : [])),
     )
   }
 
@@ -111,11 +112,11 @@ export const createDiskThreads = (limit = THREADS): DiskThreads => {
 
   return {
     stats,
-    write: async (path, slab, bytes) => {
-      const given = await run({ kind: 'write', path, slab, bytes })
+    store: async (file) => {
+      const given = await run({ kind: 'store', ...file })
       return given ? Buffer.from(given.buffer, given.byteOffset, given.byteLength) : Buffer.alloc(0)
     },
-    publish: async (moves) => void (await run({ kind: 'publish', moves })),
+    move: async (path, to) => void (await run({ kind: 'move', path, to })),
     [Symbol.asyncDispose]: async () => {
       if (running.size > 0) await new Promise<void>((resolve) => (closing = resolve))
       await Promise.all([...all].map((thread) => thread.terminate()))

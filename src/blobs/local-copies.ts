@@ -73,7 +73,7 @@ export const createLocalCopies = (options: LocalCopyOptions): LocalCopies => {
     try {
       using room = shelf.reserve(bytes)
       stats.downloads += 1
-      const file = await stageFile(folder, stream, bytes, signal, { sync: false })
+      const file = await stageFile(folder, stream, bytes, signal)
       file.release()
       if (file.digest === digest) return room.take(digest, file.path)
       stats.corrupt += 1

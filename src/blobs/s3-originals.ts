@@ -50,13 +50,13 @@ export const openS3Originals = async (options: S3OriginalsOptions): Promise<S3Or
     copyStats: copies.stats,
     stage: async (source, maxBytes, signal) => {
       // Not synced: the file is a stop on the way to the store, and nobody looks for it after a crash.
-      const file = await stageFile(staging, source, maxBytes, signal, { sync: false })
+      const file = await stageFile(staging, source, maxBytes, signal)
       return asStaged(file, () => upload(keyOf(file.digest), file), copies)
     },
     stageObject: async (source, maxBytes, signal) => {
       const { stream } = await openS3Body(bucket, connection.stats, source, undefined, signal)
       try {
-        const file = await stageFile(staging, stream, maxBytes, signal, { sync: false })
+        const file = await stageFile(staging, stream, maxBytes, signal)
         const { bytes } = file
         const publish = () => copyObject(connection, { key: source.key, bytes }, { key: keyOf(file.digest) }, signal)
         return asStaged(file, publish, copies)
@@ -84,6 +84,7 @@ const asStaged = (file: StagedFile, publish: () => Promise<void>, copies: LocalC
   let published = false
   return {
     ...file,
+    file: async () => file.path,
     publish: async () => {
       if (!published) await orAppError(publish())
       published = true

@@ -1,4 +1,4 @@
-/** One stream received into one temporary file: bounded, hashed while it passes; or nothing at all. */
+/** One stream received into memory, or where it does not fit into one temporary file: bounded, hashed; or nothing at all. */
 import { createHash, hash as hashOf, randomUUID } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,54 +21,77 @@ export interface StagedFile {
   readonly release: () => void
 }
 
-export interface StageOptions {
-  /** Whether the bytes must survive a power cut when this resolves: not those that are on their way to another store. */
-  readonly sync: boolean
-  /** How a file that fits into a slab is written and synced; by default in this process's pool of threads. */
-  readonly writeNew?: WriteNew
+export interface ReceivedBytes extends StagedFile {
+  /** Has all bytes in front, and there is no file at `path` yet. Absent: the bytes are in the file. */
+  readonly slab?: Buffer
 }
 
 /**
- * Makes a new file of the first `bytes` of `slab`. What it leaves behind when it fails, the caller removes.
- * Answers the slab: the memory that was given is lost where a thread took it.
- */
-export type WriteNew = (path: string, slab: Buffer, bytes: number) => Promise<Buffer>
-
-/**
+ * @param sync whether a file's bytes must survive a power cut when this resolves: not those that are on their way to another store.
  * @throws AppError `too-large` past `maxBytes`, `busy` on a full disk; the signal's reason when it aborts, even while the
- * source hangs; whatever the source throws. The file is gone in every such case.
+ * source hangs; whatever the source throws. No file is left in any such case.
  */
+export const receiveBytes = async (
+  folder: string,
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  signal: AbortSignal,
+  sync: boolean,
+): Promise<ReceivedBytes> => {
+  const path = join(folder, randomUUID())
+  const chunks = openSource(source, maxBytes, signal)
+  const slab = slabs.take()
+  const release = releaseOnce(slab)
+  let made = false
+  try {
+    const { bytes, ended } = await chunks.fill(slab)
+    if (ended) {
+      const head = slab.subarray(0, bytes)
+      const digest = parseDigest(hashOf('sha256', head))
+      return { path, digest, bytes, ends: { head, tail: head, bytes }, release, slab }
+    }
+    made = true
+    const written = await writeLarge(path, slab, chunks, sync)
+    return { path, ...written, release }
+  } catch (error) {
+    chunks.leave()
+    release()
+    if (made) await rm(path, { force: true }).catch(() => undefined)
+    throw asStoreError(error)
+  }
+}
+
+/** The same, always into a file, which need not survive a power cut. @throws as `receiveBytes`. */
 export const stageFile = async (
   folder: string,
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
   signal: AbortSignal,
-  options: StageOptions,
 ): Promise<StagedFile> => {
-  const path = join(folder, randomUUID())
-  const chunks = openSource(source, maxBytes, signal)
-  let slab: Buffer | undefined = slabs.take()
-  let made = false
+  const received = await receiveBytes(folder, source, maxBytes, signal, false)
   try {
-    const { bytes, ended } = await chunks.fill(slab)
-    made = true
-    if (!ended) {
-      const written = await writeLarge(path, slab, chunks, options.sync)
-      return { path, ...written, release: releaseOnce(slab) }
-    }
-    const digest = parseDigest(hashOf('sha256', slab.subarray(0, bytes)))
-    const given = slab
-    slab = undefined
-    slab = await (options.writeNew ?? writeByHandle(options.sync))(path, given, bytes)
-    const head = slab.subarray(0, bytes)
-    return { path, digest, bytes, ends: { head, tail: head, bytes }, release: releaseOnce(slab) }
+    if (received.slab) await writeHeld(received, false)
+    return received
   } catch (error) {
-    chunks.leave()
-    if (slab) slabs.giveBack(slab)
-    if (made) await rm(path, { force: true }).catch(() => undefined)
+    received.release()
+    throw error
+  }
+}
+
+/** Makes the file of what is held in memory; none is left on an error. @throws AppError `busy` on a full disk. */
+export const writeHeld = async ({ path, ends }: ReceivedBytes, sync: boolean): Promise<void> => {
+  try {
+    await using file = await open(path, 'wx', 0o600)
+    await writeFully(file, ends.head)
+    if (sync) await file.datasync()
+  } catch (error) {
+    await rm(path, { force: true }).catch(() => undefined)
     throw asStoreError(error)
   }
 }
+
+/** Memory that came back from a thread. */
+export const giveBackSlab = (slab: Buffer): void => slabs.giveBack(slab)
 
 const slabs = createSlabs()
 
@@ -150,15 +173,6 @@ const writeLarge = async (
 const writeFully = async (file: FileHandle, bytes: Buffer): Promise<void> => {
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
 }
-
-const writeByHandle =
-  (sync: boolean): WriteNew =>
-  async (path, slab, bytes) => {
-    await using file = await open(path, 'wx', 0o600)
-    await writeFully(file, slab.subarray(0, bytes))
-    if (sync) await file.datasync()
-    return slab
-  }
 
 /** One listener for the length of one wait: a race against a long-lived promise would gather reactions for hours. */
 export const abortable = <T>(step: Promise<T>, signal: AbortSignal): Promise<T> =>

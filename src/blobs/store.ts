@@ -8,9 +8,9 @@ import type { Variant } from '../core/variant.ts'
 export interface Staged extends AsyncDisposable {
   readonly digest: Digest
   readonly bytes: number
-  /** A local file with the bytes, for the prober; valid until disposed. */
-  readonly path: string
-  /** Its first and last bytes, where the store kept them in memory while they passed; valid until disposed. */
+  /** Path of a local file with the bytes, for the prober: made when it is asked for. Valid until published or disposed. */
+  file(): Promise<string>
+  /** Its first and last bytes, where the store kept them in memory while they passed; valid as long. */
   readonly ends?: FileEnds
   /** Moves the bytes under their digest; durable when it resolves (file and folder synced, or the object stored). Publishing what exists is success. */
   publish(): Promise<void>
@@ -26,7 +26,7 @@ export interface ByteRange {
 
 export interface OriginalStore {
   /**
-   * Receives a stream: bounded by `maxBytes`, hashed while it passes, written to a temporary file.
+   * Receives a stream: bounded by `maxBytes`, hashed, kept in memory or in a temporary file.
    * @throws AppError `too-large` past `maxBytes`, `busy` when the disk is full; nothing is left behind.
    */
   stage(source: AsyncIterable<Uint8Array>, maxBytes: number, signal: AbortSignal): Promise<Staged>

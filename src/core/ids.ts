@@ -39,20 +39,33 @@ export const parseAssetId = (text: string): AssetId => {
   return text
 }
 
-/** A new random asset id: 128 bits in 22 base64url characters, so that ids can be neither guessed nor enumerated. */
-export const newAssetId = (): AssetId => `a_${randomText()}` as AssetId
+/**
+ * A new asset id: 16 bytes in 22 base64url characters. 80 random bits, so that ids can be neither guessed nor enumerated, behind the
+ * milliseconds since 1970 in 48: ids of one time are neighbours in every index that has them, so that a batch of uploads writes one
+ * page of each and not one for every row (a quarter of what its transaction costs).
+ */
+export const newAssetId = (): AssetId => {
+  const at = nextRandom()
+  random.writeUIntBE(Date.now(), at, TIME_BYTES)
+  return `a_${textAt(at)}` as AssetId
+}
 
-/** As random as an asset's. */
-export const newUploadId = (): UploadId => `u_${randomText()}` as UploadId
+/** 128 random bits. */
+export const newUploadId = (): UploadId => `u_${textAt(nextRandom())}` as UploadId
 
-const randomText = (): string => {
+/** Where in `random` the bytes of a new id are. */
+const nextRandom = (): number => {
   if (randomAt === RANDOM_BYTES) {
     randomFillSync(random)
     randomAt = 0
   }
   randomAt += ID_BYTES
-  return random.toString('base64url', randomAt - ID_BYTES, randomAt)
+  return randomAt - ID_BYTES
 }
+
+const textAt = (at: number): string => random.toString('base64url', at, at + ID_BYTES)
+
+const TIME_BYTES = 6
 
 const ID_BYTES = 16
 /** Drawn for 256 ids at once: a call of the generator costs more than the bytes. */

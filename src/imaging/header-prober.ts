@@ -21,18 +21,18 @@ export const createHeaderProber = (
 ): Prober & { readonly stats: Readonly<HeaderProberStats> } => {
   const stats: HeaderProberStats = { sure: 0, unsure: 0, cutShort: 0 }
 
-  const probe = async (path: string, signal: AbortSignal, file?: FileEnds): Promise<Probed> => {
-    if (!file) return renderers.probe(path, signal)
-    const sniffed = sniff(file.head.subarray(0, SNIFF_BYTES))
+  const probe = async (file: () => Promise<string>, signal: AbortSignal, ends?: FileEnds): Promise<Probed> => {
+    if (!ends) return renderers.probe(await file(), signal)
+    const sniffed = sniff(ends.head.subarray(0, SNIFF_BYTES))
     if (sniffed.kind === 'refused') throw new AppError('unsupported-type', refusal(sniffed.what))
-    const reading = readHeader(sniffed.format, file, limits)
+    const reading = readHeader(sniffed.format, ends, limits)
     if (reading.kind === 'sure') {
       stats.sure += 1
       return reading.probed
     }
     stats.unsure += 1
     if (reading.missing !== undefined) stats.cutShort += 1
-    return renderers.probe(path, signal, reading.missing)
+    return renderers.probe(await file(), signal, reading.missing)
   }
   return { probe, stats }
 }

@@ -14,11 +14,12 @@ export interface Probed {
 
 export interface Prober {
   /**
-   * Reads an untrusted file's header. `file`: what of it is in memory anyway; without it a renderer opens the path.
+   * Reads an untrusted file's header. `ends`: what of it is in memory anyway; `file` gives its path, asked for only where
+   * a renderer has to open it.
    * @throws AppError `unsupported-type` (not an image, or one we cannot decode; the message names what it is),
    * `undecodable` (broken, or cut short), `too-large` (pixels or frames over the limit), `busy` (queue full).
    */
-  probe(path: string, signal: AbortSignal, file?: FileEnds): Promise<Probed>
+  probe(file: () => Promise<string>, signal: AbortSignal, ends?: FileEnds): Promise<Probed>
 }
 
 export interface RendererProber {

@@ -41,7 +41,7 @@ const notHere = (): AppError => new AppError('not-found', 'these bytes are no lo
 const nothingStaged = (digest: Digest, bytes: number): Staged => ({
   digest,
   bytes,
-  path: '',
+  file: () => Promise.reject(notHere()),
   publish: () => Promise.reject(notHere()),
   [Symbol.asyncDispose]: async () => {},
 })

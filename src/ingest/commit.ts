@@ -112,7 +112,7 @@ const probe = async (
   staged: Staged,
   signal: AbortSignal,
 ): Promise<OriginalRecord> => ({
-  ...(await prober.probe(staged.path, signal, staged.ends)),
+  ...(await prober.probe(staged.file, signal, staged.ends)),
   digest: staged.digest,
   bytes: staged.bytes,
   condition: { scan: newScan, fault: null },

@@ -13,6 +13,14 @@ export interface Deferrable extends CompiledQuery {
   readonly deferred?: true
 }
 
+/**
+ * A point look-up. Before the first write of a transaction an engine that lets nobody else write may answer it from what was committed,
+ * without a way to its writer. For others it is a statement like any other.
+ */
+export interface LookUp extends CompiledQuery {
+  readonly lookUp?: true
+}
+
 const engineOf = (queries: Queries): object => queries.getExecutor().adapter
 
 const keepBy = <Key, Value>() => {
@@ -56,16 +64,31 @@ export const prepareInsert = <Row extends object>(
   return async (queries, rows) => {
     if (rows.length === 0) return
     const parameters = rows.flatMap((row): unknown[] => Object.values(row))
-    const query = keep(engineOf(queries), rows.length, () => {
-      const compiled = build(queries, rows).compile()
-      if (
-        compiled.parameters.length !== parameters.length ||
-        compiled.parameters.some((value, i) => value !== parameters[i])
-      )
-        throw new Error(`an insert binds other parameters than its rows’ values: ${compiled.sql.slice(0, 100)}`)
-      return compiled
-    })
+    const query = keep(engineOf(queries), rows.length, () => compileFor(build(queries, rows), parameters))
     const statement: Deferrable = { ...query, parameters, deferred: true }
     await queries.executeQuery(statement)
   }
+}
+
+/** A look-up of many keys by an index, which are its only parameters. Kept and thrown as `prepareInsert`. */
+export const prepareLookUp = <Key, Row>(
+  build: (queries: Queries, keys: readonly Key[]) => Compilable<Row>,
+): ((queries: Queries, keys: readonly Key[]) => Promise<readonly Row[]>) => {
+  const keep = keepBy<number, CompiledQuery<Row>>()
+  return async (queries, keys) => {
+    const query = keep(engineOf(queries), keys.length, () => compileFor(build(queries, keys), keys))
+    const statement: LookUp = { ...query, parameters: keys, lookUp: true }
+    const { rows } = await queries.executeQuery<Row>(statement)
+    return rows
+  }
+}
+
+const compileFor = <Row>(query: Compilable<Row>, parameters: readonly unknown[]): CompiledQuery<Row> => {
+  const compiled = query.compile()
+  if (
+    compiled.parameters.length !== parameters.length ||
+    compiled.parameters.some((value, i) => value !== parameters[i])
+  )
+    throw new Error(`a statement binds other parameters than it is given: ${compiled.sql.slice(0, 100)}`)
+  return compiled
 }

@@ -9,7 +9,7 @@ import { sql } from 'kysely'
 import { AppError } from '../core/errors.ts'
 import type { Digest } from '../core/ids.ts'
 import type { Queries } from './database.ts'
-import { prepareQuery } from './prepared.ts'
+import { prepareLookUp, prepareQuery } from './prepared.ts'
 
 /** A removal takes a second; one that is older was left by a process that died. Far above the time limits of any store's client. */
 export const REMOVAL_LIMIT_MS = 5 * 60 * 1000
@@ -34,14 +34,13 @@ export const seeRemoval = async (queries: Queries, digest: Digest): Promise<Seen
   return { digest, version: row?.version ?? 0 }
 }
 
+const selectMarks = prepareLookUp((queries, digests: readonly Digest[]) =>
+  queries.selectFrom('removals').select(['digest', 'version', 'pending']).where('digest', 'in', digests),
+)
+
 /** @throws AppError `conflict` if bytes of any of these digests were removed, or are being removed, since they were seen. */
 export const refuseIfRemoved = async (transaction: Queries, seen: readonly SeenRemoval[]): Promise<void> => {
-  const digests = [...new Set(seen.map(({ digest }) => digest))]
-  const rows = await transaction
-    .selectFrom('removals')
-    .select(['digest', 'version', 'pending'])
-    .where('digest', 'in', digests)
-    .execute()
+  const rows = await selectMarks(transaction, [...new Set(seen.map(({ digest }) => digest))])
   const now = new Map(rows.map((row) => [row.digest, row]))
   for (const { digest, version } of seen) {
     const mark = now.get(digest)

@@ -19,11 +19,10 @@ export const openSqliteMetadata = async (path: string): Promise<Metadata> => {
   const writer = await startSqliteWorker({ path, readOnly: false })
   const searcher = await startSqliteWorker({ path, readOnly: true })
   const reader = openSqliteConnection(path, true)
-  const read = new Kysely<Schema>({
-    dialect: createSqliteDialect(async (sql, parameters) => reader.execute(sql, parameters), false),
-  })
+  const readHere = async (sql: string, parameters: readonly unknown[]) => reader.execute(sql, parameters)
+  const read = new Kysely<Schema>({ dialect: createSqliteDialect(readHere, false) })
   const search = new Kysely<Schema>({ dialect: createSqliteDialect(searcher.execute, false) })
-  const write = new Kysely<Schema>({ dialect: createSqliteDialect(writer.execute, true) })
+  const write = new Kysely<Schema>({ dialect: createSqliteDialect(writer.execute, true, readHere) })
   await write.transaction().execute(ageRemovals)
   return {
     engine: 'SQLite',

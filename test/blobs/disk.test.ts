@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openDiskChunks } from '../../src/blobs/disk-chunks.ts'
 import { openDiskOriginals } from '../../src/blobs/disk-originals.ts'
@@ -47,6 +47,11 @@ noticesContract('in process', createInProcessNotices)
 const fileOf = (folder: string, hash: string, name = '320x.webp') =>
   join(folder, 'variants', hash.repeat(2), `${hash.repeat(64)}.${name}`)
 
+const never = new AbortController().signal
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
 describe('the disk store of originals', () => {
   it('clears at start what an earlier process left half-received', async () => {
     await using folder = await temporaryFolder()
@@ -54,6 +59,46 @@ describe('the disk store of originals', () => {
     await writeFile(join(folder.path, 'staging', 'half'), 'ha')
     await openDiskOriginals(folder.path)
     expect(await readdir(join(folder.path, 'staging'))).toEqual([])
+  })
+
+  it('writes what fits into memory only when it is published, or somebody has to open it', async () => {
+    await using folder = await temporaryFolder()
+    await using store = await openDiskOriginals(folder.path)
+    const staging = () => readdir(join(folder.path, 'staging'))
+    for (const asked of [false, true]) {
+      await using staged = await store.stage(once(Buffer.alloc(1000, Number(asked))), 1000, never)
+      expect(await staging()).toEqual([])
+      if (asked) {
+        const path = await staged.file()
+        expect(await staging()).toEqual([basename(path)])
+      }
+      await staged.publish()
+      expect(await store.size(staged.digest)).toBe(1000)
+    }
+    expect(await staging()).toEqual([])
+    {
+      await using staged = await store.stage(once(Buffer.alloc(1000, 2)), 1000, never)
+      await staged.file()
+    }
+    expect(await staging()).toEqual([])
+  })
+
+  it('leaves nothing of what could not be published, and does not try again with half a file', async () => {
+    await using folder = await temporaryFolder()
+    await using store = await openDiskOriginals(folder.path)
+    const bytes = Buffer.alloc(1000, 1)
+    {
+      await using staged = await store.stage(once(bytes), 1000, never)
+      const leaf = join(folder.path, 'originals', staged.digest.slice(0, 2))
+      await rm(leaf, { recursive: true })
+      await expect(staged.publish()).rejects.toMatchObject({ code: 'ENOENT' })
+      await mkdir(leaf)
+      await expect(staged.publish()).rejects.toMatchObject({ code: 'ENOENT' })
+    }
+    expect(await readdir(join(folder.path, 'staging'))).toEqual([])
+    await using again = await store.stage(once(bytes), 1000, never)
+    await again.publish()
+    expect(await store.size(again.digest)).toBe(1000)
   })
 })
 

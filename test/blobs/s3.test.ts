@@ -98,7 +98,7 @@ describe.runIf(cephIsHere)('on a Ceph gateway', () => {
     it('has the store refuse bytes that are not those of the digest', async () => {
       await using s3 = await openS3(ceph)
       await using staged = await s3.originals.stage(inChunks(sample(1000)), 1000, never)
-      await writeFile(staged.path, sample(1000, 1))
+      await writeFile(await staged.file(), sample(1000, 1))
       await expect(staged.publish()).rejects.toMatchObject({ kind: 'internal' })
       expect(await keysIn(ceph, s3.bucket)).toEqual([])
     })

@@ -50,7 +50,7 @@ export const chunkStoreContract = (name: string, open: OpenChunks) =>
       for (let time = 0; time < 3; time++) {
         await using staged = await chunks.assemble(id, pieces, never)
         expect({ digest: staged.digest, bytes: staged.bytes }).toEqual({ digest: digestOf(file), bytes: file.length })
-        expect((await readFile(staged.path)).equals(file)).toBe(true)
+        expect((await readFile(await staged.file())).equals(file)).toBe(true)
         if (time > 0) await staged.publish()
       }
       await chunks.remove(id)

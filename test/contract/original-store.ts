@@ -37,7 +37,7 @@ export const originalStoreContract = (name: string, open: OpenOriginals) =>
       {
         await using staged = await store.stage(inChunks(bytes), size, never)
         expect({ digest: staged.digest, bytes: staged.bytes }).toEqual({ digest: digestOf(bytes), bytes: size })
-        expect((await readFile(staged.path)).equals(bytes)).toBe(true)
+        expect((await readFile(await staged.file())).equals(bytes)).toBe(true)
         expect(await store.size(staged.digest)).toBeUndefined()
         await staged.publish()
       }

@@ -20,7 +20,7 @@ const probeBytes = async (bytes: Buffer) => {
   const path = await scratch.write('upload', bytes)
   const prober = createHeaderProber(pool, DEFAULT_LIMITS)
   const before = pool.stats.probed
-  const probed = await prober.probe(path, patient, { head: bytes, tail: bytes, bytes: bytes.length })
+  const probed = await prober.probe(async () => path, patient, { head: bytes, tail: bytes, bytes: bytes.length })
   return { probed, stats: prober.stats, asked: pool.stats.probed - before }
 }
 
@@ -50,7 +50,7 @@ describe('the prober of uploads', () => {
     expect({ ...stats, asked }).toEqual({ sure: 0, unsure: 1, cutShort: 0, asked: 1 })
     await using scratch = await scratchFolder()
     const path = await scratch.write('a.png', await corners(8, 6).png().toBuffer())
-    expect((await createHeaderProber(pool, DEFAULT_LIMITS).probe(path, patient)).facts.width).toBe(8)
+    expect((await createHeaderProber(pool, DEFAULT_LIMITS).probe(async () => path, patient)).facts.width).toBe(8)
   })
 
   it('refuses by its first bytes what is no picture, in the words of the renderers', async () => {

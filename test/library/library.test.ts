@@ -38,8 +38,8 @@ const call = async (
 
 /** The facts of a picture as the tests' prober finds them, but for these. */
 const proberOf = (facts: Partial<ImageFacts>): Prober => ({
-  probe: async (path, signal) => {
-    const probed = await testProber.probe(path, signal)
+  probe: async (file, signal) => {
+    const probed = await testProber.probe(file, signal)
     return { ...probed, facts: { ...probed.facts, ...facts } }
   },
 })

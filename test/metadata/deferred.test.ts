@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { prepareInsert, prepareQuery } from '../../src/metadata/prepared.ts'
+import { prepareInsert, prepareLookUp, prepareQuery } from '../../src/metadata/prepared.ts'
 import { openSqliteMetadata } from '../../src/metadata/sqlite.ts'
 import { temporaryFolder } from '../fixtures/write-path.ts'
 
@@ -22,6 +22,10 @@ const insertKeys = prepareInsert((queries, rows: readonly ReturnType<typeof key>
 )
 const keysOf = prepareQuery((queries, { owner }: { readonly owner: string }) =>
   queries.selectFrom('api_keys').select('id').where('owner', '=', owner).orderBy('id'),
+)
+
+const lookUp = prepareLookUp((queries, ids: readonly string[]) =>
+  queries.selectFrom('api_keys').select('id').where('id', 'in', ids).orderBy('id'),
 )
 
 describe('an insert that nobody waits for', () => {
@@ -69,5 +73,43 @@ describe('an insert that nobody waits for', () => {
       queries.insertInto('api_keys').values(rows.map(({ id }) => key(id))),
     )
     await expect(opened.metadata.transaction((t) => wrong(t, [{ id: 'a' }]))).rejects.toThrow('binds other parameters')
+  })
+})
+
+describe('a look-up in a transaction', () => {
+  it('sees what was committed before, and what its own transaction wrote', async () => {
+    await using opened = await open()
+    const { metadata } = opened
+    const ids = Array.from({ length: 40 }, (_, i) => `key ${i}`)
+    const seen = await Promise.all(
+      ids.map((id) =>
+        metadata.transaction(async (t) => {
+          const before = await lookUp(t, ids)
+          await insertKeys(t, [key(id)])
+          return [before.length, (await lookUp(t, ids)).length]
+        }),
+      ),
+    )
+    expect(seen).toEqual(ids.map((_, i) => [i, i + 1]))
+  })
+
+  it('does not see what a transaction before it took back', async () => {
+    await using opened = await open()
+    const { metadata } = opened
+    const failing = metadata.transaction(async (t) => {
+      await insertKeys(t, [key('a')])
+      throw new Error('no')
+    })
+    const next = metadata.transaction((t) => lookUp(t, ['a']))
+    await expect(failing).rejects.toThrow('no')
+    expect(await next).toEqual([])
+  })
+
+  it('must bind its keys and nothing else', async () => {
+    await using opened = await open()
+    const wrong = prepareLookUp((queries, ids: readonly string[]) =>
+      queries.selectFrom('api_keys').select('id').where('id', 'in', ids).limit(3),
+    )
+    await expect(wrong(opened.metadata.read, ['a'])).rejects.toThrow('binds other parameters')
   })
 })
