@@ -27,6 +27,8 @@ const PARTS_AT_ONCE = 4
 export interface CopyTarget {
   readonly key: string
   readonly storageClass?: string
+  /** Without what its writer said of it (`Content-Encoding`, `Content-Type`, …). An object joined of several never has that. */
+  readonly bare?: boolean
 }
 
 /** Bytes of one object; all of them without a range. */
@@ -72,7 +74,7 @@ const copyWhole = async (
   const command = new CopyObjectCommand({
     ...storedAs(connection, to),
     CopySource: copySource(connection.location.bucket, from),
-    MetadataDirective: 'COPY',
+    MetadataDirective: to.bare ? 'REPLACE' : 'COPY',
   })
   const { copier } = connection
   await connection.call((abortSignal) => copier.send(command, { abortSignal }), { limitMs: COPY_LIMIT_MS, signal })

@@ -16,6 +16,7 @@ import { copyObject, joinObjects } from './s3-copy.ts'
 import { asS3AppError, judgeS3Error } from './s3-faults.ts'
 import type { S3Originals } from './s3-originals.ts'
 import type { SignPut } from './s3-signer.ts'
+import type { Staged } from './store.ts'
 
 /** Of a part of an object, but the last (S3 API). */
 const MIN_PART_BYTES = 5 * 1024 * 1024
@@ -48,10 +49,13 @@ export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3
     const [first, ...others] = sources
     if (!first) throw new AppError('internal', `the upload ${id} has no chunks`)
     const key = `${root}${id}/whole-${randomUUID()}`
-    if (others.length === 0) await copyObject(connection, first, { key }, signal)
+    if (others.length === 0) await copyObject(connection, first, { key, bare: true }, signal)
     else await joinObjects(connection, sources, { key }, signal)
     return key
   }
+
+  /** As large as the file, and of no more use; each attempt makes one. What stays goes with the session. */
+  const drop = (key: string): Promise<void> => bucket.remove(key).catch(() => undefined)
 
   return {
     minBytes: MIN_PART_BYTES,
@@ -79,15 +83,27 @@ export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3
         signal.throwIfAborted()
         throw judgeS3Error(error) === 'missing' ? changed(id) : asS3AppError(error)
       })
-      const staged = await originals.stageObject({ key, name: `the upload ${id}` }, total, signal).catch((error) => {
+      try {
+        const staged = await originals.stageObject({ key, name: `the upload ${id}` }, total, signal)
+        if (staged.bytes === total) return withoutCopy(staged, () => drop(key))
+        await staged[Symbol.asyncDispose]()
+        throw changed(id)
+      } catch (error) {
+        await drop(key)
         throw error instanceof AppError && error.kind === 'too-large' ? changed(id) : error
-      })
-      if (staged.bytes === total) return staged
-      await staged[Symbol.asyncDispose]()
-      throw changed(id)
+      }
     },
   }
 }
+
+/** The copy goes with what was staged of it. */
+const withoutCopy = (staged: Staged, drop: () => Promise<void>): Staged => ({
+  ...staged,
+  [Symbol.asyncDispose]: async () => {
+    await staged[Symbol.asyncDispose]()
+    await drop()
+  },
+})
 
 const changed = (id: UploadId): AppError =>
   new AppError('conflict', `chunks of the upload ${id} were changed while it was completed; look what is in`)

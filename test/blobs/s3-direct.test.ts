@@ -8,7 +8,17 @@ import { newUploadId } from '../../src/core/ids.ts'
 import type { Piece, SentPart } from '../../src/core/upload-session.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
 import { type SeenRequest, startFaultyProxy } from '../engines/faulty-proxy.ts'
-import { digestOf, inChunks, keysIn, never, openS3, originalKey, sample, unfinishedUploads } from './s3-fixture.ts'
+import {
+  digestOf,
+  headOf,
+  inChunks,
+  keysIn,
+  never,
+  openS3,
+  originalKey,
+  sample,
+  unfinishedUploads,
+} from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
 
@@ -166,6 +176,33 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     const read = await s3.originals.read(digestOf(body), undefined, never)
     expect(digestOf(Buffer.concat(await read.toArray()))).toBe(digestOf(body))
     expect(await s3.originals.size(digestOf(other))).toBeUndefined()
+  })
+
+  it('keeps nothing of what a client says beside the bytes, nor a copy of an attempt that failed', async () => {
+    await using proxy = await startFaultyProxy(ceph.port, 'http')
+    await using s3 = await openS3(ceph, { endpoint: proxy.url })
+    const { direct } = s3.chunks
+    if (!direct) throw new Error('no direct chunks')
+    const id = newUploadId()
+    const body = sample(1000)
+    const part = { offset: 0, bytes: body.length }
+    const signed = await direct.sign(id, part, undefined, 60)
+    const said = { 'Content-Encoding': 'gzip', 'Content-Type': 'text/html', 'x-amz-meta-a': 'b' }
+    expect(await put({ ...signed, headers: said }, body)).toBe(200)
+    proxy.set({ failOneIn: 1, only: ({ method, path }) => method === 'GET' && path.includes('/whole-') })
+    await expect(direct.assemble(id, [part], never)).rejects.toMatchObject({ kind: 'busy' })
+    proxy.set({})
+    {
+      await using staged = await direct.assemble(id, [part], never)
+      await staged.publish()
+    }
+    expect(await keysIn(ceph, s3.bucket)).toEqual([
+      originalKey(digestOf(body)),
+      expect.stringMatching(/^sessions\/.*-sent$/),
+    ])
+    const stored = await headOf(ceph, s3.bucket, originalKey(digestOf(body)))
+    expect([stored.ContentEncoding, stored.Metadata]).toEqual([undefined, {}])
+    expect(stored.ContentType).not.toBe('text/html')
   })
 
   it('says that a chunk has gone or is of another length, and leaves no upload unfinished', async () => {
