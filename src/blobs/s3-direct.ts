@@ -15,7 +15,7 @@ import type { S3Connection } from './s3-client.ts'
 import { copyObject, joinObjects } from './s3-copy.ts'
 import { asS3AppError, judgeS3Error } from './s3-faults.ts'
 import type { S3Originals } from './s3-originals.ts'
-import type { SignPut } from './s3-signer.ts'
+import type { Signer } from './s3-signer.ts'
 import type { Staged } from './store.ts'
 
 /** Of a part of an object, but the last (S3 API). */
@@ -27,7 +27,7 @@ export interface S3DirectOptions {
   readonly connection: S3Connection
   readonly bucket: S3Bucket
   readonly originals: Pick<S3Originals, 'stageObject'>
-  readonly sign: SignPut
+  readonly signer: Signer
   /** Prefix of all sessions. */
   readonly root: string
 }
@@ -40,7 +40,7 @@ const sentKey = (root: string, id: UploadId, offset: number): string => `${root}
 
 const offsetText = (offset: number): string => String(offset).padStart(OFFSET_DIGITS, '0')
 
-export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3DirectOptions): DirectChunks => {
+export const createS3Direct = ({ connection, bucket, originals, signer, root }: S3DirectOptions): DirectChunks => {
   const freeze = async (id: UploadId, parts: readonly (Piece | SentPart)[], signal: AbortSignal): Promise<string> => {
     const sources = parts.map((part) => ({
       key: 'digest' in part ? pieceKey(root, id, part) : sentKey(root, id, part.offset),
@@ -59,8 +59,12 @@ export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3
 
   return {
     minBytes: MIN_PART_BYTES,
+    lasts: (seconds) =>
+      signer.lasts(seconds).catch((error: unknown) => {
+        throw asS3AppError(error)
+      }),
     sign: (id, { offset, bytes }, digest, seconds) =>
-      sign(sentKey(root, id, offset), bytes, digest, seconds).catch((error: unknown) => {
+      signer.sign(sentKey(root, id, offset), bytes, digest, seconds).catch((error: unknown) => {
         throw asS3AppError(error)
       }),
     sent: async (id) => {
