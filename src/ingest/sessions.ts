@@ -108,7 +108,8 @@ export const createSessions = (ports: SessionPorts, limits: SessionLimits) => {
     /** The chunks that are in, acknowledged or put into the store by the client, in order. @throws AppError `busy` when the store is away. */
     received: async (session: UploadSession): Promise<readonly SentPart[]> => {
       const pieces = await listPieces(metadata.read, session.id)
-      const open = session.state === 'receiving' || session.state === 'completing'
+      const state = stateAt(session, new Date())
+      const open = state === 'receiving' || state === 'completing'
       return open ? ports.parts.withSent(session, pieces) : pieces
     },
 
