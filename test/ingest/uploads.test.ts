@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { ChunkStore } from '../../src/blobs/chunk-store.ts'
+import { newUploadId } from '../../src/core/ids.ts'
 import type { Quota } from '../../src/http/quota.ts'
+import { createSessionSweep } from '../../src/ingest/session-sweep.ts'
 import { asAdmin, asOwner, picture, temporaryWritePath, upload, type WritePath } from '../fixtures/write-path.ts'
 
 const MIB = 1024 * 1024
@@ -349,5 +352,32 @@ describe('the bounds of resumable uploads', () => {
     await path.resumable.sweep.scan(never)
     expect(await filesOf(path)).toEqual([])
     expect(path.resumable.stats()).toMatchObject({ sweep: { expired: 1, orphansRemoved: 1, faults: 0 } })
+  })
+  it('lets no bytes that cannot be removed hold up those behind them', async () => {
+    await using path = await temporaryWritePath({})
+    const ids = [newUploadId(), newUploadId(), newUploadId()].sort()
+    const removed: string[] = []
+    const chunks: ChunkStore = {
+      ...path.chunks,
+      list: async function* () {
+        for (const id of ids) yield { id, writtenAt: new Date() }
+      },
+      remove: async (id) => {
+        if (id === ids[0]) throw new Error('the store keeps it')
+        removed.push(id)
+      },
+    }
+    const faults: unknown[] = []
+    const ports = {
+      metadata: path.metadata,
+      locker: path.locker,
+      chunks,
+      onFault: (error: unknown) => faults.push(error),
+    }
+    await using sweep = createSessionSweep(ports, { sweepIntervalMs: 1e6, scanIntervalMs: 1e6 })
+    await sweep.scan(never)
+    expect(removed).toEqual(ids.slice(1))
+    expect(faults).toHaveLength(1)
+    expect(sweep.stats).toMatchObject({ scans: 1, orphansRemoved: 2, faults: 1 })
   })
 })
