@@ -1,4 +1,5 @@
 /** Chunks that a client puts into the bucket itself, on a real gateway: what a signed request allows, and that it allows no more. */
+import { hash as hashOf } from 'node:crypto'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -42,6 +43,13 @@ const startRefuser = async (port: number) => {
       await new Promise((resolve) => server.close(resolve))
     },
   }
+}
+
+/** Encryption by a key that only the client has (SSE-C). */
+const ownKey = () => {
+  const name = 'x-amz-server-side-encryption-customer'
+  const [key, md5] = [Buffer.alloc(32, 7), hashOf('md5', Buffer.alloc(32, 7), 'base64')]
+  return { [`${name}-algorithm`]: 'AES256', [`${name}-key`]: key.toString('base64'), [`${name}-key-md5`]: md5 }
 }
 
 const put = async ({ url, headers }: SignedPut, body: Buffer<ArrayBuffer>): Promise<number> =>
@@ -99,7 +107,7 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
         { 'x-amz-copy-source': copySource },
         { 'x-amz-copy-source': copySource, 'x-amz-copy-source-range': 'bytes=0-999' },
         { x_amz_copy_source: copySource },
-        ...(refuser ? [] : [{ 'x-amz-acl': 'public-read' }, { 'x-amz-storage-class': 'COLD' }]),
+        ...(refuser ? [] : [{ 'x-amz-acl': 'public-read' }, { 'x-amz-storage-class': 'COLD' }, ownKey()]),
       ])
         expect(await put({ ...signed, headers: headers as Record<string, string> }, sample(1000, 1))).toBe(403)
       expect(await keysIn(ceph, s3.bucket)).toEqual([originalKey(digest)])
