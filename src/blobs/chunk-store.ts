@@ -28,6 +28,8 @@ export interface SignedPut {
 export interface DirectChunks {
   /** The least that a chunk may have, but the last of a file. */
   readonly minBytes: number
+  /** How long what is signed now is good for, of `seconds`: our own credentials may end sooner. */
+  lasts(seconds: number): Promise<number>
   /**
    * Signs the put of a chunk at its place; the store takes no other length. No call of the store. `digest`: what the chunk is declared to
    * be, for a store that compares (AWS does, Ceph 16.2 does not). `seconds`: how long the request is good for.

@@ -69,7 +69,7 @@ export const openS3Blobs = async ({
         connection,
         bucket,
         originals,
-        sign: await openSigner(location, partsKey, bucket, log),
+        signer: await openSigner(location, partsKey, bucket, log),
       }),
       tiers: cold && createS3Tiers(connection, bucket, cold.storageClass),
       variants: createS3Variants({

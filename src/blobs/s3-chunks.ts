@@ -14,7 +14,7 @@ import type { S3Connection } from './s3-client.ts'
 import { createS3Direct, pieceKey } from './s3-direct.ts'
 import { asS3AppError } from './s3-faults.ts'
 import type { S3Originals } from './s3-originals.ts'
-import type { SignPut } from './s3-signer.ts'
+import type { Signer } from './s3-signer.ts'
 import { abortable } from './staging.ts'
 
 export interface S3ChunkOptions {
@@ -23,10 +23,10 @@ export interface S3ChunkOptions {
   /** Where a whole session is staged: the store hashes it and has a file for the prober, as of any upload. */
   readonly originals: Pick<S3Originals, 'stage' | 'stageObject'>
   /** Where clients may put chunks themselves. */
-  readonly sign: SignPut | undefined
+  readonly signer: Signer | undefined
 }
 
-export const createS3Chunks = ({ connection, bucket, originals, sign }: S3ChunkOptions): ChunkStore => {
+export const createS3Chunks = ({ connection, bucket, originals, signer }: S3ChunkOptions): ChunkStore => {
   const root = `${connection.location.prefix}sessions/`
   const keyOf = (id: UploadId, piece: Omit<Piece, 'bytes'>) => pieceKey(root, id, piece)
 
@@ -45,7 +45,7 @@ export const createS3Chunks = ({ connection, bucket, originals, sign }: S3ChunkO
   }
 
   return {
-    direct: sign && createS3Direct({ connection, bucket, originals, sign, root }),
+    direct: signer && createS3Direct({ connection, bucket, originals, signer, root }),
     write: async (id, place, source, signal) => {
       const body = await gather(place, source, signal)
       const digest = parseDigest(hashOf('sha256', body))

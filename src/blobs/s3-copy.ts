@@ -1,15 +1,18 @@
 /** Copies made by the store itself: whole, in ranges where an object is too large for one call, or several objects joined into one. */
+import { hash as hashOf } from 'node:crypto'
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateMultipartUploadCommand,
+  HeadObjectCommand,
   type StorageClass,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import { copySource, encryptionOf } from './s3-bucket.ts'
 import type { S3Connection } from './s3-client.ts'
+import { judgeS3Error, storeBusy } from './s3-faults.ts'
 import type { ByteRange } from './store.ts'
 
 /** S3 copies 5 GB in one call; in pieces of this a call takes 13 s at 20 MB/s, and 50 GB are 200 of 10,000. */
@@ -24,6 +27,8 @@ const PARTS_AT_ONCE = 4
 export interface CopyTarget {
   readonly key: string
   readonly storageClass?: string
+  /** Without what its writer said of it (`Content-Encoding`, `Content-Type`, …). An object joined of several never has that. */
+  readonly bare?: boolean
 }
 
 /** Bytes of one object; all of them without a range. */
@@ -69,7 +74,7 @@ const copyWhole = async (
   const command = new CopyObjectCommand({
     ...storedAs(connection, to),
     CopySource: copySource(connection.location.bucket, from),
-    MetadataDirective: 'COPY',
+    MetadataDirective: to.bare ? 'REPLACE' : 'COPY',
   })
   const { copier } = connection
   await connection.call((abortSignal) => copier.send(command, { abortSignal }), { limitMs: COPY_LIMIT_MS, signal })
@@ -77,7 +82,8 @@ const copyWhole = async (
 
 /**
  * One object of several parts in their order; every one but the last has 5 MiB or more (S3 API). Nothing is to be seen of it before the
- * last call. Parts of a process that died are removed by the bucket's lifecycle rule. @throws as `copyObject`.
+ * last call. Parts of a process that died, or whose last call had no answer, are removed by the bucket's lifecycle rule. @throws as `copyObject`;
+ * AppError `busy` when the store has ended it.
  */
 export const joinObjects = async (
   connection: S3Connection,
@@ -106,8 +112,9 @@ export const joinObjects = async (
     return { PartNumber: index + 1, ETag: CopyPartResult?.ETag }
   }
 
+  const Parts: CompletedPart[] = []
+  let asked = false
   try {
-    const Parts: CompletedPart[] = []
     while (Parts.length < parts.length) {
       const from = Parts.length
       // All of them ended before the upload is given up: a part that came after would stay.
@@ -120,12 +127,39 @@ export const joinObjects = async (
       }
     }
     const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } })
+    asked = true
     await connection.call((abortSignal) => copier.send(complete, { abortSignal }), limits)
   } catch (error) {
-    const abort = new AbortMultipartUploadCommand(upload)
-    await connection
-      .call((abortSignal) => client.send(abort, { abortSignal }), { limitMs: CALL_LIMIT_MS })
-      .catch(() => undefined)
-    throw error
+    if (asked && hasEnded(error) && (await isJoined(connection, to.key, Parts, signal))) return
+    // Without an answer it may be ending at this moment, and an abort beside that may leave an object without its bytes (Ceph pull 60771).
+    if (!asked || judgeS3Error(error) !== 'fault') {
+      const abort = new AbortMultipartUploadCommand(upload)
+      await connection
+        .call((abortSignal) => client.send(abort, { abortSignal }), { limitMs: CALL_LIMIT_MS })
+        .catch(() => undefined)
+    }
+    throw hasEnded(error) ? storeBusy(error, 'the object store has ended a copy in parts') : error
   }
+}
+
+/** By an earlier attempt of ours whose answer was lost, or by somebody who tidies up. */
+const hasEnded = (error: unknown): boolean => error instanceof Error && error.name === 'NoSuchUpload'
+
+/** AWS and Ceph answer the end of an upload again, MinIO and others that there is none: then the object says whether it is of these parts. */
+const isJoined = async (
+  { client, location, call }: S3Connection,
+  Key: string,
+  parts: readonly CompletedPart[],
+  signal: AbortSignal,
+): Promise<boolean> => {
+  const command = new HeadObjectCommand({ Bucket: location.bucket, Key })
+  const limits = { limitMs: CALL_LIMIT_MS, signal }
+  const found = await call((abortSignal) => client.send(command, { abortSignal }), limits).catch(() => undefined)
+  return found?.ETag?.replaceAll('"', '') === joinedTag(parts)
+}
+
+/** What S3 calls an object of parts: the MD5 of their MD5s, and how many they are. */
+const joinedTag = (parts: readonly CompletedPart[]): string => {
+  const tags = parts.map(({ ETag = '' }) => Buffer.from(ETag.replaceAll('"', ''), 'hex'))
+  return `${hashOf('md5', Buffer.concat(tags))}-${parts.length}`
 }

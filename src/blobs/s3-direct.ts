@@ -15,7 +15,8 @@ import type { S3Connection } from './s3-client.ts'
 import { copyObject, joinObjects } from './s3-copy.ts'
 import { asS3AppError, judgeS3Error } from './s3-faults.ts'
 import type { S3Originals } from './s3-originals.ts'
-import type { SignPut } from './s3-signer.ts'
+import type { Signer } from './s3-signer.ts'
+import type { Staged } from './store.ts'
 
 /** Of a part of an object, but the last (S3 API). */
 const MIN_PART_BYTES = 5 * 1024 * 1024
@@ -26,7 +27,7 @@ export interface S3DirectOptions {
   readonly connection: S3Connection
   readonly bucket: S3Bucket
   readonly originals: Pick<S3Originals, 'stageObject'>
-  readonly sign: SignPut
+  readonly signer: Signer
   /** Prefix of all sessions. */
   readonly root: string
 }
@@ -39,7 +40,7 @@ const sentKey = (root: string, id: UploadId, offset: number): string => `${root}
 
 const offsetText = (offset: number): string => String(offset).padStart(OFFSET_DIGITS, '0')
 
-export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3DirectOptions): DirectChunks => {
+export const createS3Direct = ({ connection, bucket, originals, signer, root }: S3DirectOptions): DirectChunks => {
   const freeze = async (id: UploadId, parts: readonly (Piece | SentPart)[], signal: AbortSignal): Promise<string> => {
     const sources = parts.map((part) => ({
       key: 'digest' in part ? pieceKey(root, id, part) : sentKey(root, id, part.offset),
@@ -48,15 +49,22 @@ export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3
     const [first, ...others] = sources
     if (!first) throw new AppError('internal', `the upload ${id} has no chunks`)
     const key = `${root}${id}/whole-${randomUUID()}`
-    if (others.length === 0) await copyObject(connection, first, { key }, signal)
+    if (others.length === 0) await copyObject(connection, first, { key, bare: true }, signal)
     else await joinObjects(connection, sources, { key }, signal)
     return key
   }
 
+  /** As large as the file, and of no more use; each attempt makes one. What stays goes with the session. */
+  const drop = (key: string): Promise<void> => bucket.remove(key).catch(() => undefined)
+
   return {
     minBytes: MIN_PART_BYTES,
+    lasts: (seconds) =>
+      signer.lasts(seconds).catch((error: unknown) => {
+        throw asS3AppError(error)
+      }),
     sign: (id, { offset, bytes }, digest, seconds) =>
-      sign(sentKey(root, id, offset), bytes, digest, seconds).catch((error: unknown) => {
+      signer.sign(sentKey(root, id, offset), bytes, digest, seconds).catch((error: unknown) => {
         throw asS3AppError(error)
       }),
     sent: async (id) => {
@@ -79,15 +87,27 @@ export const createS3Direct = ({ connection, bucket, originals, sign, root }: S3
         signal.throwIfAborted()
         throw judgeS3Error(error) === 'missing' ? changed(id) : asS3AppError(error)
       })
-      const staged = await originals.stageObject({ key, name: `the upload ${id}` }, total, signal).catch((error) => {
+      try {
+        const staged = await originals.stageObject({ key, name: `the upload ${id}` }, total, signal)
+        if (staged.bytes === total) return withoutCopy(staged, () => drop(key))
+        await staged[Symbol.asyncDispose]()
+        throw changed(id)
+      } catch (error) {
+        await drop(key)
         throw error instanceof AppError && error.kind === 'too-large' ? changed(id) : error
-      })
-      if (staged.bytes === total) return staged
-      await staged[Symbol.asyncDispose]()
-      throw changed(id)
+      }
     },
   }
 }
+
+/** The copy goes with what was staged of it. */
+const withoutCopy = (staged: Staged, drop: () => Promise<void>): Staged => ({
+  ...staged,
+  [Symbol.asyncDispose]: async () => {
+    await staged[Symbol.asyncDispose]()
+    await drop()
+  },
+})
 
 const changed = (id: UploadId): AppError =>
   new AppError('conflict', `chunks of the upload ${id} were changed while it was completed; look what is in`)

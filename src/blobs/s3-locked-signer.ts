@@ -8,7 +8,7 @@ import type { SignPut } from './s3-signer.ts'
 
 /**
  * What a put obeys beside its body and its type (docs.aws.amazon.com/AmazonS3/latest/API: PutObject, CopyObject, UploadPartCopy): a copy in
- * its place, who may read it, how and how long it is kept.
+ * its place, who may read it, how and how long it is kept; and a key that we do not have, with which nobody could complete.
  */
 const FORBIDDEN = [
   'x-amz-acl',
@@ -23,6 +23,11 @@ const FORBIDDEN = [
   'x-amz-object-lock-legal-hold',
   'x-amz-object-lock-mode',
   'x-amz-object-lock-retain-until-date',
+  'x-amz-server-side-encryption',
+  'x-amz-server-side-encryption-aws-kms-key-id',
+  'x-amz-server-side-encryption-customer-algorithm',
+  'x-amz-server-side-encryption-customer-key',
+  'x-amz-server-side-encryption-customer-key-md5',
   'x-amz-storage-class',
   'x-amz-tagging',
   'x-amz-tagging-directive',

@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Answer, Call, Client } from './client.ts'
-import { putCounted, sendCounted } from './counted.ts'
+import { sendCounted } from './counted.ts'
 import { contentDigest, type Fingerprint } from './fingerprint.ts'
 import { type Details, detailsMembers, detailsQuery, idempotencyKey } from './plan.ts'
 import { type Persistence, persist } from './retry.ts'
 import type { SessionFiles } from './session-file.ts'
-import { openStore, type PartsPage, PartsSchema } from './store.ts'
+import { openStore, type PartsPage, PartsSchema, type Reach } from './store.ts'
 
 export interface Sending {
   readonly client: Client
@@ -15,6 +15,8 @@ export interface Sending {
   /** Runs the work when there is a place among the requests that carry bytes. */
   readonly withPlace: <T>(work: () => Promise<T>) => Promise<T>
   readonly persistence: Persistence
+  /** Of the server's store, where chunks go straight into that. */
+  readonly reach: Reach
   /** Bytes that went; less than none for those of an attempt that failed. */
   readonly onSent: (bytes: number) => void
   /** Bytes that an earlier run has sent. */
@@ -147,21 +149,17 @@ export const chunkLength = (fileBytes: number, chunkBytes: number, n: number): n
 const putMissing = async (
   { path, print }: LocalFile,
   { id, chunkBytes, missing, parts }: Session,
-  { client, withPlace, persistence, onSent }: Sending,
+  { client, withPlace, persistence, reach, onSent }: Sending,
 ): Promise<Answer | undefined> => {
   // A chunk that fails for good stops the others: the file has failed.
   const failing = new AbortController()
   const signal = AbortSignal.any([persistence.signal, failing.signal])
   let refusal: Answer | undefined
-  const store = openStore(client, id, parts, signal)
+  const store = openStore({ client, reach, id, first: parts }, signal)
   const put = async (n: number): Promise<void> => {
     const part = { offset: n * chunkBytes, bytes: chunkLength(print.bytes, chunkBytes, n) }
-    const signed = await store.find(n)
-    if (signed) {
-      const sent = await withPlace(() => putCounted(client, signed, { path, ...part }, onSent, signal))
-      if (sent) return
-      store.leave()
-    }
+    // Signed in its place: what waits for one might wait for longer than a signature holds.
+    if (store.isOpen() && (await withPlace(() => store.put(n, { path, ...part }, onSent)))) return
     const answer = await persist(
       () =>
         withPlace(async () => {

@@ -8,6 +8,7 @@ import { formatBytes, type Tally } from './progress.ts'
 import { createReporter, type Reporter } from './reporter.ts'
 import { chooseServer, KEY_NOTE, SERVER_OPTIONS } from './server.ts'
 import { createSessionFiles, stateFolder } from './session-file.ts'
+import { createReach } from './store.ts'
 import { assertWelcome, type UploadContext, uploadFile } from './upload-file.ts'
 import { type Found, walk } from './walk.ts'
 import { assertFolders, WALK_OPTIONS, walkOptions } from './walk-options.ts'
@@ -71,6 +72,7 @@ export const upload = defineCommand({
       client,
       sessions: createSessionFiles(state, server.url, unkept),
       withPlace: createPlaces(concurrency),
+      reach: createReach(),
       persistence: { signal, onWait: reporter.waiting },
       tags: values.tag,
       visibility,

@@ -53,7 +53,7 @@ export const createParts = (direct: DirectChunks | undefined): Parts => {
       const until = Math.min(from + PARTS_A_PAGE, count)
       // At least one second: the store refuses what expires at once, and so does the session.
       const left = Math.max(1, Math.floor((session.expiresAt.getTime() - now.getTime()) / 1000))
-      const seconds = Math.min(SIGNED_SECONDS, left)
+      const seconds = await direct.lasts(Math.min(SIGNED_SECONDS, left))
       // Of the whole file, so of a chunk only where that is all of it.
       const digest = count === 1 && session.declared !== null ? session.declared : undefined
       const parts: SignedPart[] = []

@@ -55,6 +55,9 @@ export const spanOf = (session: Pick<UploadSession, 'bytes' | 'chunkBytes'>, ind
   return { offset, bytes: Math.min(session.chunkBytes, session.bytes - offset) }
 }
 
+export const allChunks = (session: Pick<UploadSession, 'bytes' | 'chunkBytes'>): readonly Span[] =>
+  Array.from({ length: countChunks(session) }, (_, index) => spanOf(session, index))
+
 export type SessionEvent = 'receive' | 'complete' | 'release' | 'finish' | 'fail' | 'expire' | 'abort'
 
 /** What is not here is not legal. */

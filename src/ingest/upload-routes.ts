@@ -94,7 +94,7 @@ const parts = createRoute({
   summary: 'Signed requests that put chunks into the store itself',
   description:
     'From chunk `from` on, a page at a time; also anew, when the earlier ones have expired. 409 where the store takes none: a disk, encryption ' +
-    'by configuration, chunks below 5 MiB. A page costs one of the quota `uploads`.',
+    'by configuration, a store that obeys what is not signed, chunks below 5 MiB. A page costs one of the quota `uploads`.',
   request: { params: IdParam, query: PartsQuery },
   responses: { 200: json('a page', PartsSchema), ...problems(400, 401, 404, 409, 410, 429, 503) },
 })
@@ -105,7 +105,7 @@ const find = createRoute({
   path: '/uploads/{id}',
   summary: 'What of an upload is in',
   request: { params: IdParam },
-  responses: { 200: json('the session', SessionSchema), ...problems(401, 404) },
+  responses: { 200: json('the session', SessionSchema), ...problems(401, 404, 503) },
 })
 
 const complete = createRoute({

@@ -1,4 +1,5 @@
 /** Chunks that a client puts into the bucket itself, on a real gateway: what a signed request allows, and that it allows no more. */
+import { hash as hashOf } from 'node:crypto'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,7 +9,17 @@ import { newUploadId } from '../../src/core/ids.ts'
 import type { Piece, SentPart } from '../../src/core/upload-session.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
 import { type SeenRequest, startFaultyProxy } from '../engines/faulty-proxy.ts'
-import { digestOf, inChunks, keysIn, never, openS3, originalKey, sample, unfinishedUploads } from './s3-fixture.ts'
+import {
+  digestOf,
+  headOf,
+  inChunks,
+  keysIn,
+  never,
+  openS3,
+  originalKey,
+  sample,
+  unfinishedUploads,
+} from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
 
@@ -32,6 +43,13 @@ const startRefuser = async (port: number) => {
       await new Promise((resolve) => server.close(resolve))
     },
   }
+}
+
+/** Encryption by a key that only the client has (SSE-C). */
+const ownKey = () => {
+  const name = 'x-amz-server-side-encryption-customer'
+  const [key, md5] = [Buffer.alloc(32, 7), hashOf('md5', Buffer.alloc(32, 7), 'base64')]
+  return { [`${name}-algorithm`]: 'AES256', [`${name}-key`]: key.toString('base64'), [`${name}-key-md5`]: md5 }
 }
 
 const put = async ({ url, headers }: SignedPut, body: Buffer<ArrayBuffer>): Promise<number> =>
@@ -89,7 +107,7 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
         { 'x-amz-copy-source': copySource },
         { 'x-amz-copy-source': copySource, 'x-amz-copy-source-range': 'bytes=0-999' },
         { x_amz_copy_source: copySource },
-        ...(refuser ? [] : [{ 'x-amz-acl': 'public-read' }, { 'x-amz-storage-class': 'COLD' }]),
+        ...(refuser ? [] : [{ 'x-amz-acl': 'public-read' }, { 'x-amz-storage-class': 'COLD' }, ownKey()]),
       ])
         expect(await put({ ...signed, headers: headers as Record<string, string> }, sample(1000, 1))).toBe(403)
       expect(await keysIn(ceph, s3.bucket)).toEqual([originalKey(digest)])
@@ -166,6 +184,33 @@ describe.runIf(cephIsHere)('chunks put into a Ceph gateway by their clients', ()
     const read = await s3.originals.read(digestOf(body), undefined, never)
     expect(digestOf(Buffer.concat(await read.toArray()))).toBe(digestOf(body))
     expect(await s3.originals.size(digestOf(other))).toBeUndefined()
+  })
+
+  it('keeps nothing of what a client says beside the bytes, nor a copy of an attempt that failed', async () => {
+    await using proxy = await startFaultyProxy(ceph.port, 'http')
+    await using s3 = await openS3(ceph, { endpoint: proxy.url })
+    const { direct } = s3.chunks
+    if (!direct) throw new Error('no direct chunks')
+    const id = newUploadId()
+    const body = sample(1000)
+    const part = { offset: 0, bytes: body.length }
+    const signed = await direct.sign(id, part, undefined, 60)
+    const said = { 'Content-Encoding': 'gzip', 'Content-Type': 'text/html', 'x-amz-meta-a': 'b' }
+    expect(await put({ ...signed, headers: said }, body)).toBe(200)
+    proxy.set({ failOneIn: 1, only: ({ method, path }) => method === 'GET' && path.includes('/whole-') })
+    await expect(direct.assemble(id, [part], never)).rejects.toMatchObject({ kind: 'busy' })
+    proxy.set({})
+    {
+      await using staged = await direct.assemble(id, [part], never)
+      await staged.publish()
+    }
+    expect(await keysIn(ceph, s3.bucket)).toEqual([
+      originalKey(digestOf(body)),
+      expect.stringMatching(/^sessions\/.*-sent$/),
+    ])
+    const stored = await headOf(ceph, s3.bucket, originalKey(digestOf(body)))
+    expect([stored.ContentEncoding, stored.Metadata]).toEqual([undefined, {}])
+    expect(stored.ContentType).not.toBe('text/html')
   })
 
   it('says that a chunk has gone or is of another length, and leaves no upload unfinished', async () => {

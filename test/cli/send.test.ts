@@ -10,6 +10,7 @@ import { createClient } from '../../src/cli/client.ts'
 import { createPlaces } from '../../src/cli/places.ts'
 import { type LocalFile, NO_SESSIONS, type Sending, sendChunks, sendWhole } from '../../src/cli/send.ts'
 import { createSessionFiles } from '../../src/cli/session-file.ts'
+import { createReach } from '../../src/cli/store.ts'
 
 const CHUNK = 1000
 const bytes = randomBytes(10 * CHUNK + 17)
@@ -81,6 +82,7 @@ const start = async () => {
     client,
     sessions: createSessionFiles(state, client.url, () => undefined),
     withPlace: createPlaces(3),
+    reach: createReach(),
     persistence: { signal: stop.signal },
     onSent: (n) => {
       sent += n

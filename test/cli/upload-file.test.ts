@@ -9,6 +9,7 @@ import { expect, it } from 'vitest'
 import { createClient } from '../../src/cli/client.ts'
 import { createPlaces } from '../../src/cli/places.ts'
 import { createSessionFiles } from '../../src/cli/session-file.ts'
+import { createReach } from '../../src/cli/store.ts'
 import { uploadFile } from '../../src/cli/upload-file.ts'
 
 /** @param refuse called before an upload is refused. */
@@ -32,6 +33,7 @@ const uploadRefused = async (refuse: (path: string) => Promise<void>) => {
     client,
     sessions: createSessionFiles(join(folder, 'state'), url, () => undefined),
     withPlace: createPlaces(1),
+    reach: createReach(),
     persistence: { signal: new AbortController().signal },
     tags: [],
     visibility: undefined,

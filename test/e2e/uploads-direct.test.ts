@@ -152,6 +152,15 @@ describe.runIf(cephIsHere)('uploads into the store itself', () => {
     expect(await metric(origin, 'sessions_parts_signed_total')).toBeGreaterThan(40)
   })
 
+  it('is told in the API document, with the store that does not answer', async () => {
+    const { paths } = await json<{ paths: Record<string, Record<string, { responses: object }>> }>(
+      await fetch(`${origin.url}/openapi.json`),
+    )
+    const statuses = (path: string, method: string) => Object.keys(paths[path]?.[method]?.responses ?? {})
+    expect(statuses('/uploads/{id}', 'get')).toContain('503')
+    expect(statuses('/uploads/{id}/parts', 'get')).toEqual(expect.arrayContaining(['200', '409', '410', '503']))
+  })
+
   it('goes on after a kill while it was completed', async () => {
     const file = fileOf(48 * MIB, 3)
     const begun = await begin(file.length)

@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { ChunkStore } from '../../src/blobs/chunk-store.ts'
+import { newUploadId } from '../../src/core/ids.ts'
 import type { Quota } from '../../src/http/quota.ts'
+import { createSessionSweep } from '../../src/ingest/session-sweep.ts'
+import { createSessions } from '../../src/ingest/sessions.ts'
+import { createTurns } from '../../src/ingest/turns.ts'
+import { describeSession } from '../../src/ingest/upload-documents.ts'
 import { asAdmin, asOwner, picture, temporaryWritePath, upload, type WritePath } from '../fixtures/write-path.ts'
 
 const MIB = 1024 * 1024
@@ -349,5 +355,60 @@ describe('the bounds of resumable uploads', () => {
     await path.resumable.sweep.scan(never)
     expect(await filesOf(path)).toEqual([])
     expect(path.resumable.stats()).toMatchObject({ sweep: { expired: 1, orphansRemoved: 1, faults: 0 } })
+  })
+  it('lets no bytes that cannot be removed hold up those behind them', async () => {
+    await using path = await temporaryWritePath({})
+    const ids = [newUploadId(), newUploadId(), newUploadId()].sort()
+    const removed: string[] = []
+    const chunks: ChunkStore = {
+      ...path.chunks,
+      list: async function* () {
+        for (const id of ids) yield { id, writtenAt: new Date() }
+      },
+      remove: async (id) => {
+        if (id === ids[0]) throw new Error('the store keeps it')
+        removed.push(id)
+      },
+    }
+    const faults: unknown[] = []
+    const ports = {
+      metadata: path.metadata,
+      locker: path.locker,
+      chunks,
+      onFault: (error: unknown) => faults.push(error),
+    }
+    await using sweep = createSessionSweep(ports, { sweepIntervalMs: 1e6, scanIntervalMs: 1e6 })
+    await sweep.scan(never)
+    expect(removed).toEqual(ids.slice(1))
+    expect(faults).toHaveLength(1)
+    expect(sweep.stats).toMatchObject({ scans: 1, orphansRemoved: 2, faults: 1 })
+  })
+  it('does not ask the store what is in while an upload is being completed', async () => {
+    await using path = await temporaryWritePath({})
+    let asked = 0
+    const withSent = async () => {
+      asked += 1
+      return []
+    }
+    const { metadata, chunks, locker } = path
+    const limits = { maxBytes: 1e6, maxOpen: 1, lifeMs: 60_000 }
+    const sessions = createSessions({ metadata, chunks, locker, turns: createTurns(), parts: { withSent } }, limits)
+    const wanted = {
+      ownerId: 'somebody' as never,
+      protocol: 'chunks',
+      bytes: 40_000,
+      chunkBytes: 16_384,
+      mediaType: 'image/jpeg',
+      declared: null,
+      details: {},
+      tusMetadata: null,
+    } as const
+    const session = await sessions.create(wanted, async () => undefined)
+    expect(await sessions.received(session)).toEqual([])
+    const completing = { ...session, state: 'completing' as const }
+    const document = describeSession(completing, await sessions.received(completing))
+    expect(document).toMatchObject({ received_bytes: 40_000, received_chunks: [0, 1, 2], missing_chunks: [] })
+    expect(await sessions.received({ ...session, expiresAt: new Date(0) })).toEqual([])
+    expect(asked).toBe(1)
   })
 })

@@ -1,0 +1,72 @@
+/** What is signed for clients with credentials for a time; the store here is a double that refuses what is not signed. */
+import { createServer } from 'node:http'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { S3Location } from '../../src/blobs/s3-location.ts'
+import { openSigner } from '../../src/blobs/s3-signer.ts'
+
+const location: S3Location = {
+  bucket: 'photos',
+  endpoint: undefined,
+  publicEndpoint: undefined,
+  region: 'eu-1',
+  prefix: 'p/',
+  encryption: { kind: 'none' },
+  forcePathStyle: true,
+  variantDays: 30,
+  cold: undefined,
+}
+const none = { put: async () => true, removeAll: async () => undefined }
+const log = { info: () => undefined, warn: () => undefined }
+
+/** @param smuggled what it answers to a put with a header that is not signed. */
+const startStrict = async (smuggled: number) => {
+  const server = createServer((asked, answer) => {
+    asked.resume().once('end', () => answer.writeHead('x-amz-copy-source' in asked.headers ? smuggled : 200).end())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  return {
+    url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+describe('a signer for clients', () => {
+  const inMinutes = (minutes: number) => new Date(Date.now() + minutes * 60_000).toISOString()
+  beforeEach(() => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIATEST')
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret-of-the-test')
+    vi.stubEnv('AWS_SESSION_TOKEN', 'token-of-the-test')
+    vi.stubEnv('AWS_CREDENTIAL_EXPIRATION', inMinutes(20))
+  })
+  afterEach(() => void vi.unstubAllEnvs())
+
+  it('says that what it signs ends with its credentials, and gives their token on', async () => {
+    await using store = await startStrict(403)
+    const signer = await openSigner({ ...location, endpoint: store.url }, undefined, none, log)
+    if (!signer) throw new Error('no signer')
+    expect(await signer.lasts(600)).toBe(600)
+    const seconds = await signer.lasts(3_600)
+    expect(seconds).toBeLessThanOrEqual(1_200)
+    expect(seconds).toBeGreaterThan(1_000)
+    const { url } = await signer.sign('p/sessions/x', 5, undefined, seconds)
+    expect(new URL(url).searchParams.get('X-Amz-Security-Token')).toBe('token-of-the-test')
+    expect(url).not.toContain('secret-of-the-test')
+  })
+
+  it('signs for the public address, its port, and the style of the location', async () => {
+    await using store = await startStrict(403)
+    const publicEndpoint = 'https://store.example:9443'
+    const signer = await openSigner({ ...location, endpoint: store.url, publicEndpoint }, undefined, none, log)
+    const signed = await signer?.sign('p/sessions/x', 5, undefined, 60)
+    expect(signed?.url).toMatch(/^https:\/\/store\.example:9443\/photos\/p\/sessions\/x\?/)
+  })
+
+  it.each([200, 204, 500, 503])('is none where the store answers %i to what is not signed', async (status) => {
+    await using store = await startStrict(status)
+    expect(await openSigner({ ...location, endpoint: store.url }, undefined, none, log)).toBeUndefined()
+  })
+})
