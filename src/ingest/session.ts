@@ -55,6 +55,7 @@ export const spanOf = (session: Pick<UploadSession, 'bytes' | 'chunkBytes'>, ind
   return { offset, bytes: Math.min(session.chunkBytes, session.bytes - offset) }
 }
 
+/** In their order. */
 export const allChunks = (session: Pick<UploadSession, 'bytes' | 'chunkBytes'>): readonly Span[] =>
   Array.from({ length: countChunks(session) }, (_, index) => spanOf(session, index))
 
