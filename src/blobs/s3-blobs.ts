@@ -69,7 +69,13 @@ export const openS3Blobs = async ({
         connection,
         bucket,
         originals,
-        signer: await openSigner(location, partsKey, bucket, log),
+        // What the SDK has found already, where no other key is to sign.
+        signer: await openSigner(
+          location,
+          partsKey ? async () => partsKey : connection.client.config.credentials,
+          bucket,
+          log,
+        ),
       }),
       tiers: cold && createS3Tiers(connection, bucket, cold.storageClass),
       variants: createS3Variants({

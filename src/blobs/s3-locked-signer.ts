@@ -4,7 +4,7 @@
  * The SDK's presigner cannot sign what is not there, hence this one. Others refuse such a request: `s3-signer.ts` tries it first.
  */
 import { createHash, createHmac } from 'node:crypto'
-import type { SignPut } from './s3-signer.ts'
+import type { Credentials, SignUrl } from './s3-signer.ts'
 
 /**
  * What a put obeys beside its body and its type (docs.aws.amazon.com/AmazonS3/latest/API: PutObject, CopyObject, UploadPartCopy): a copy in
@@ -35,7 +35,6 @@ const FORBIDDEN = [
 ] as const
 
 const ALGORITHM = 'AWS4-HMAC-SHA256'
-const CHECKSUM = 'x-amz-checksum-sha256'
 
 export interface LockedSignerOptions {
   readonly bucket: string
@@ -43,22 +42,16 @@ export interface LockedSignerOptions {
   /** Of the store, as the client of the request reaches it. */
   readonly origin: string
   readonly forcePathStyle: boolean
-  /** Asked for each request: they may be replaced. */
-  readonly credentials: () => Promise<{
-    readonly accessKeyId: string
-    readonly secretAccessKey: string
-    readonly sessionToken?: string | undefined
-  }>
+  readonly credentials: Credentials
 }
 
 /** Signs in the query (docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html), naming what may not be sent. */
 export const createLockedSigner =
-  ({ bucket, region, origin, forcePathStyle, credentials }: LockedSignerOptions): SignPut =>
-  async (key, bytes, digest, seconds) => {
+  ({ bucket, region, origin, forcePathStyle, credentials }: LockedSignerOptions): SignUrl =>
+  async (key, bytes, signedHeaders, seconds) => {
     const { accessKeyId, secretAccessKey, sessionToken } = await credentials()
     const url = objectUrl(origin, bucket, key, forcePathStyle)
-    const checksum = digest && Buffer.from(digest, 'hex').toString('base64')
-    const sent = { 'content-length': String(bytes), host: url.host, ...(checksum && { [CHECKSUM]: checksum }) }
+    const sent = { ...signedHeaders, 'content-length': String(bytes), host: url.host }
     const names = [...Object.keys(sent), ...FORBIDDEN].sort().join(';')
     const date = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
     const scope = `${date.slice(0, 8)}/${region}/s3/aws4_request`
@@ -77,10 +70,7 @@ export const createLockedSigner =
     const request = ['PUT', url.pathname, query, headers, names, 'UNSIGNED-PAYLOAD'].join('\n')
     const text = [ALGORITHM, date, scope, createHash('sha256').update(request).digest('hex')].join('\n')
     const signature = hmac(signingKey(secretAccessKey, scope), text).toString('hex')
-    return {
-      url: `${url.href}?${query}&X-Amz-Signature=${signature}`,
-      headers: checksum ? { [CHECKSUM]: checksum } : {},
-    }
+    return `${url.href}?${query}&X-Amz-Signature=${signature}`
   }
 
 const objectUrl = (origin: string, bucket: string, key: string, forcePathStyle: boolean): URL => {

@@ -11,7 +11,7 @@ import type { SignedPut } from './chunk-store.ts'
 import { copySource, type S3Bucket } from './s3-bucket.ts'
 import type { S3Log } from './s3-capabilities.ts'
 import { nameS3Error } from './s3-faults.ts'
-import type { PartsKey, S3Location } from './s3-location.ts'
+import type { S3Location } from './s3-location.ts'
 import { createLockedSigner } from './s3-locked-signer.ts'
 
 const CHECKSUM = 'x-amz-checksum-sha256'
@@ -23,6 +23,22 @@ const PROBE = Buffer.from('Oriel tries what a signed request allows. Safe to rem
 /** Signs the put of an object of `bytes`, for `seconds`. Some 0.5 ms of CPU (measured here); no call of the store. */
 export type SignPut = (key: string, bytes: number, digest: Digest | undefined, seconds: number) => Promise<SignedPut>
 
+/** The same, given the headers that are to be sent; their names in lower case. */
+export type SignUrl = (
+  key: string,
+  bytes: number,
+  headers: Readonly<Record<string, string>>,
+  seconds: number,
+) => Promise<string>
+
+/** Asked for each request: they may be replaced. */
+export type Credentials = () => Promise<{
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+  readonly expiration?: Date
+}>
+
 export interface Signer {
   readonly sign: SignPut
   /** How long what is signed now is good for, of `seconds`: with credentials for a time it ends with them. */
@@ -30,14 +46,14 @@ export interface Signer {
 }
 
 /**
- * @param key that signs; undefined: what the SDK finds, as for all else.
+ * @param credentials that sign.
  * @returns undefined where nothing may be signed: objects are to be encrypted as configured, and a client's put would not be; the store
  * obeys what is not signed, cannot be forbidden to, and the signer may read; the store does not answer, so that nobody knows. All but the
  * first is logged.
  */
 export const openSigner = async (
   location: S3Location,
-  key: PartsKey | undefined,
+  credentials: Credentials,
   bucket: Pick<S3Bucket, 'put' | 'removeAll'>,
   log: S3Log,
 ): Promise<Signer | undefined> => {
@@ -50,13 +66,13 @@ export const openSigner = async (
     const outcomes: Outcome[] = []
     for (const create of location.endpoint === undefined ? [createPlain] : [createLocked, createPlain]) {
       // From here, so at the store's own address.
-      const sign = create(location, key, location.endpoint)
+      const sign = withChecksum(create(location, credentials, location.endpoint))
       const plain = await send(sign, put, {})
       const smuggled = await send(sign, copied, { 'x-amz-copy-source': copySource(location.bucket, source) })
       if (plain < 300 && smuggled >= 400 && smuggled < 500)
         return {
-          sign: create(location, key, location.publicEndpoint ?? location.endpoint),
-          lasts: createLasts(createClient(location, key, location.endpoint)),
+          sign: withChecksum(create(location, credentials, location.publicEndpoint ?? location.endpoint)),
+          lasts: createLasts(credentials),
         }
       outcomes.push({ plain, smuggled })
     }
@@ -88,51 +104,48 @@ const send = async (sign: SignPut, key: string, unsigned: Record<string, string>
   return answer.status
 }
 
-/** @param origin under which the store is asked; undefined: AWS. */
-type CreateSigner = (location: S3Location, key: PartsKey | undefined, origin: string | undefined) => SignPut
-
-/** It only knows and signs: it never connects. */
-const createClient: (...of: Parameters<CreateSigner>) => S3Client = (
-  { region, forcePathStyle },
-  credentials,
-  endpoint,
-) =>
-  new S3Client({
-    region,
-    forcePathStyle,
-    ...(credentials && { credentials }),
-    ...(endpoint !== undefined && { endpoint }),
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-  })
+const withChecksum =
+  (signUrl: SignUrl): SignPut =>
+  async (key, bytes, digest, seconds) => {
+    const headers: Record<string, string> = digest ? { [CHECKSUM]: Buffer.from(digest, 'hex').toString('base64') } : {}
+    return { url: await signUrl(key, bytes, headers, seconds), headers }
+  }
 
 const createLasts =
-  ({ config }: S3Client): Signer['lasts'] =>
+  (credentials: Credentials): Signer['lasts'] =>
   async (seconds) => {
-    const { expiration } = await config.credentials()
+    const { expiration } = await credentials()
     // At least one second: the store refuses what expires at once.
     return expiration ? Math.max(1, Math.min(seconds, Math.floor((expiration.getTime() - Date.now()) / 1000))) : seconds
   }
 
-const createLocked: CreateSigner = (location, key, origin = '') =>
-  createLockedSigner({ ...location, origin, credentials: createClient(location, key, origin).config.credentials })
+/** @param origin under which the store is asked; undefined: AWS. */
+type CreateSigner = (location: S3Location, credentials: Credentials, origin: string | undefined) => SignUrl
 
-const createPlain: CreateSigner = (location, credentials, origin) => {
-  const { bucket } = location
-  const client = createClient(location, credentials, origin)
-  return async (key, bytes, digest, seconds) => {
-    const checksum = digest && Buffer.from(digest, 'hex').toString('base64')
+const createLocked: CreateSigner = (location, credentials, origin = '') =>
+  createLockedSigner({ ...location, origin, credentials })
+
+const createPlain: CreateSigner = ({ bucket, region, forcePathStyle }, credentials, endpoint) => {
+  // It only signs: it never connects.
+  const client = new S3Client({
+    region,
+    forcePathStyle,
+    credentials,
+    ...(endpoint !== undefined && { endpoint }),
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  })
+  return (key, bytes, { [CHECKSUM]: checksum }, seconds) => {
     const command = new PutObjectCommand({
       Bucket: bucket,
       Key: key,
       ContentLength: bytes,
       ...(checksum && { ChecksumSHA256: checksum }),
     })
-    const url = await getSignedUrl(client, command, {
+    return getSignedUrl(client, command, {
       expiresIn: seconds,
       signableHeaders: new Set(['host', 'content-length', CHECKSUM]),
       // In the query a store signs it and compares nothing (aws-sdk-js-v3 issue 4448).
       unhoistableHeaders: new Set([CHECKSUM]),
     })
-    return { url, headers: checksum ? { [CHECKSUM]: checksum } : {} }
   }
 }

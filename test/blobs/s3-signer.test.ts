@@ -1,5 +1,6 @@
 /** What is signed for clients with credentials for a time; the store here is a double that refuses what is not signed. */
 import { createServer } from 'node:http'
+import { S3Client } from '@aws-sdk/client-s3'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { S3Location } from '../../src/blobs/s3-location.ts'
 import { openSigner } from '../../src/blobs/s3-signer.ts'
@@ -15,6 +16,8 @@ const location: S3Location = {
   variantDays: 30,
   cold: undefined,
 }
+/** As the driver has them of its own client: what the SDK finds in the environment. */
+const found = () => new S3Client({ region: 'eu-1' }).config.credentials
 const none = { put: async () => true, removeAll: async () => undefined }
 const log = { info: () => undefined, warn: () => undefined }
 
@@ -46,7 +49,7 @@ describe('a signer for clients', () => {
 
   it('says that what it signs ends with its credentials, and gives their token on', async () => {
     await using store = await startStrict(403)
-    const signer = await openSigner({ ...location, endpoint: store.url }, undefined, none, log)
+    const signer = await openSigner({ ...location, endpoint: store.url }, found(), none, log)
     if (!signer) throw new Error('no signer')
     expect(await signer.lasts(600)).toBe(600)
     const seconds = await signer.lasts(3_600)
@@ -60,13 +63,13 @@ describe('a signer for clients', () => {
   it('signs for the public address, its port, and the style of the location', async () => {
     await using store = await startStrict(403)
     const publicEndpoint = 'https://store.example:9443'
-    const signer = await openSigner({ ...location, endpoint: store.url, publicEndpoint }, undefined, none, log)
+    const signer = await openSigner({ ...location, endpoint: store.url, publicEndpoint }, found(), none, log)
     const signed = await signer?.sign('p/sessions/x', 5, undefined, 60)
     expect(signed?.url).toMatch(/^https:\/\/store\.example:9443\/photos\/p\/sessions\/x\?/)
   })
 
   it.each([200, 204, 500, 503])('is none where the store answers %i to what is not signed', async (status) => {
     await using store = await startStrict(status)
-    expect(await openSigner({ ...location, endpoint: store.url }, undefined, none, log)).toBeUndefined()
+    expect(await openSigner({ ...location, endpoint: store.url }, found(), none, log)).toBeUndefined()
   })
 })
