@@ -3,9 +3,9 @@
  * Forked by `renderer-process.ts` with `serialization: 'advanced'`.
  */
 import { flushCompileCache } from 'node:module'
-import { setPriority } from 'node:os'
 import sharp from 'sharp'
 import { AppError } from '../core/errors.ts'
+import { setNiceness } from '../core/niceness.ts'
 import { blockLoaders } from './open.ts'
 import { probe, probeCutShort } from './probe.ts'
 import { render } from './render.ts'
@@ -19,7 +19,7 @@ sharp.cache(false)
 // One job a process and a process a core: libvips' own threads would only get in each other's way.
 sharp.concurrency(1)
 blockLoaders()
-setPriority(NICENESS)
+setNiceness(NICENESS)
 
 const answerProbe = ({ path, limits, missing }: Extract<Request, { kind: 'probe' }>): Promise<Probed> =>
   missing === undefined ? probe(path, limits) : probeCutShort(path, limits, missing)

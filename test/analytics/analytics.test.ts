@@ -7,6 +7,7 @@ import { DIMENSION_NAMES } from '../../src/analytics/dimensions.ts'
 import { encodeFrame } from '../../src/analytics/frame.ts'
 import { AppError } from '../../src/core/errors.ts'
 import type { EventSubject } from '../../src/core/event.ts'
+import { threadNiceness } from '../fixtures/thread-niceness.ts'
 import { ask, askUntilComplete, engineRuns, readRows, temporaryFolder } from './harness.ts'
 import { createLog, OCCURRENCE, SUBJECT } from './recording-events.ts'
 
@@ -162,6 +163,15 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
       while (analytics.health().state !== 'idle') await new Promise((resolve) => setTimeout(resolve, 20))
     }
     expect(analytics.stats.engine).toEqual({ starts: 2, failures: 0 })
+  })
+
+  it.runIf(process.platform === 'linux')('works at a lower priority than the server, in every thread', async () => {
+    await using folder = await temporaryFolder()
+    await using analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    await askUntilComplete(analytics, {})
+    const values = threadNiceness(analytics.enginePid() ?? 0)
+    // ClickHouse's MemoryWorker gives itself −20 where it may, as root: it looks at the memory a few times a second.
+    expect([...values].filter((niceness) => niceness !== -20)).toEqual([10])
   })
 
   it('loads without being asked once enough is waiting', async () => {

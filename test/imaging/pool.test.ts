@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { RenderPlan } from '../../src/core/render-plan.ts'
 import { createRendererPool, type RendererPool } from '../../src/imaging/pool.ts'
+import { threadNiceness } from '../fixtures/thread-niceness.ts'
 import { corners, corpus, PLAN, scratchFolder } from './pictures.ts'
 
 const patient = new AbortController().signal
@@ -54,6 +55,13 @@ describe('the renderer pool', () => {
     expect(timing.renderMs).toBeGreaterThan(0)
     expect(pool.stats).toMatchObject({ rendered: 1, probed: 1, running: 0, waiting: 0, failed: 0 })
     expect(pool.pids).not.toContain(process.pid)
+  })
+
+  it.runIf(process.platform === 'linux')('works at a lower priority than the server, in every thread', async () => {
+    await using files = await pictures()
+    await using pool = createRendererPool({ renderers: 1 })
+    await renderVia(pool, files.large, { width: 300 })
+    expect(pool.pids.map((pid) => [...threadNiceness(pid)])).toEqual([[10]])
   })
 
   it('answers undecodable for a job that works beyond its deadline, and renders on', async () => {
