@@ -10,7 +10,7 @@ import { blockLoaders } from './open.ts'
 import { probe, probeCutShort } from './probe.ts'
 import { render } from './render.ts'
 import type { Probed } from './renderer-port.ts'
-import type { Answer, Failure, Request } from './wire.ts'
+import type { Answer, Failure, Outcome, Request, Taken } from './wire.ts'
 
 /** Below the server (0), so that hot hits go first when both want the core; above idle work (19). */
 const NICENESS = 10
@@ -24,19 +24,21 @@ setNiceness(NICENESS)
 const answerProbe = ({ path, limits, missing }: Extract<Request, { kind: 'probe' }>): Promise<Probed> =>
   missing === undefined ? probe(path, limits) : probeCutShort(path, limits, missing)
 
-const answer = async (request: Request): Promise<Answer> => {
+const outcomeOf = async (request: Request): Promise<Outcome> => {
   switch (request.kind) {
     case 'probe':
-      return { kind: 'probed', probed: await answerProbe(request), rssBytes: process.memoryUsage.rss() }
+      return { kind: 'probed', probed: await answerProbe(request) }
     case 'render':
-      return {
-        kind: 'rendered',
-        rendered: await render(request.job, request.limits),
-        rssBytes: process.memoryUsage.rss(),
-      }
+      return { kind: 'rendered', rendered: await render(request.job, request.limits) }
     default:
       return request satisfies never
   }
+}
+
+const tell = (outcome: Outcome): void => {
+  const { user, system } = process.cpuUsage()
+  const taken: Taken = { rssBytes: process.memoryUsage.rss(), processorMs: (user + system) / 1000 }
+  process.send?.({ ...outcome, ...taken } satisfies Answer)
 }
 
 const isMissingFile = (error: unknown): boolean =>
@@ -54,12 +56,8 @@ const failure = (error: unknown): Failure => {
   return { kind: 'undecodable', message, detail: textOf(error) }
 }
 
-const serve = async (request: Request): Promise<void> => {
-  const reply = await answer(request).catch(
-    (error: unknown): Answer => ({ kind: 'failed', failure: failure(error), rssBytes: process.memoryUsage.rss() }),
-  )
-  process.send?.(reply)
-}
+const serve = async (request: Request): Promise<void> =>
+  tell(await outcomeOf(request).catch((error: unknown): Outcome => ({ kind: 'failed', failure: failure(error) })))
 
 process.on('message', (request: Request) => {
   void serve(request)
@@ -68,6 +66,6 @@ process.on('message', (request: Request) => {
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 // A terminal's Ctrl-C reaches the whole process group; the server drains and then closes the channel.
 process.on('SIGINT', () => undefined)
-process.send?.({ kind: 'ready' } satisfies Answer)
+tell({ kind: 'ready' })
 // Written at exit otherwise, and a renderer's end is a kill.
 flushCompileCache()

@@ -21,8 +21,18 @@ export interface Failure {
   readonly detail: string
 }
 
-export type Answer =
+export type Outcome =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'probed'; readonly probed: Probed; readonly rssBytes: number }
-  | { readonly kind: 'rendered'; readonly rendered: Rendered; readonly rssBytes: number }
-  | { readonly kind: 'failed'; readonly failure: Failure; readonly rssBytes: number }
+  | { readonly kind: 'probed'; readonly probed: Probed }
+  | { readonly kind: 'rendered'; readonly rendered: Rendered }
+  | { readonly kind: 'failed'; readonly failure: Failure }
+
+/** What a renderer has taken of the machine. */
+export interface Taken {
+  /** Resident memory. */
+  readonly rssBytes: number
+  /** Processor time of all its threads since it began, in ms. */
+  readonly processorMs: number
+}
+
+export type Answer = Outcome & Taken
