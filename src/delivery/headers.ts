@@ -43,10 +43,14 @@ export interface Freshness {
   readonly expiresAt: number
 }
 
-/** RFC 9111 §5.2.2, RFC 8246. No cache keeps an answer longer than its signature lives. */
+/**
+ * RFC 9111 §5.2.2, RFC 8246. No cache keeps an answer longer than its signature lives, and a CDN none of those longer than a day:
+ * `cdnHeaders` cannot say that of them, as theirs would have to be another with each second.
+ */
 export const cacheControl = ({ shared, expiresAt }: Freshness, nowSeconds: number): string => {
   const seconds = Math.max(0, Math.min(YEAR_SECONDS, Math.floor(expiresAt - nowSeconds)))
-  return `${shared ? 'public' : 'private'}, max-age=${seconds}, immutable`
+  const atEdge = shared && Number.isFinite(expiresAt) && seconds > EDGE_FRESH_SECONDS
+  return `${shared ? 'public' : 'private'}, max-age=${seconds}, ${atEdge ? `s-maxage=${EDGE_FRESH_SECONDS}, ` : ''}immutable`
 }
 
 /** RFC 5861, in seconds: a CDN may answer stale for a day while it asks again, and for a week while no origin answers. */
@@ -55,7 +59,7 @@ const EDGE_IF_ERROR_SECONDS = 7 * 24 * 60 * 60
 
 /**
  * RFC 9213: what CDNs are told beside `Cache-Control`, whose words are for browsers. Only of what is public for as long as it
- * exists: elsewhere `Cache-Control` says the same to all, and nothing is served past a signature.
+ * exists: elsewhere `Cache-Control` says it all, and nothing is served past a signature.
  */
 const cdnHeaders = ({ shared, expiresAt }: Freshness): FlatHeaders =>
   shared && expiresAt === Number.POSITIVE_INFINITY

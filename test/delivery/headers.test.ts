@@ -11,6 +11,9 @@ describe('Cache-Control', () => {
     [true, Number.POSITIVE_INFINITY, 'public, max-age=31536000, immutable'],
     [false, Number.POSITIVE_INFINITY, 'private, max-age=31536000, immutable'],
     [true, 1_300, 'public, max-age=300, immutable'],
+    [true, 1_000 + 86_400, 'public, max-age=86400, immutable'],
+    [true, 1_000 + 86_401, 'public, max-age=86401, s-maxage=86400, immutable'],
+    [false, 1_000 + 86_401, 'private, max-age=86401, immutable'],
     [false, 1_000.5, 'private, max-age=0, immutable'],
     [false, 900, 'private, max-age=0, immutable'],
   ] as const)('for shared %s and expiry %s is %s', ([shared, expiresAt, header]) => {
