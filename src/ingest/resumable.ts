@@ -97,6 +97,7 @@ export const createResumable = (deps: ResumableDeps, options: ResumableOptions =
       chunksRefused: admission.stats.refused,
       chunksRefusedOwners: admission.stats.refusedOwners,
       partsSigned: parts.stats.signed,
+      uploadsUnsigned: parts.stats.unsigned,
       completing: completion.stats.running,
       completed: completion.stats.completed,
       completionsFailed: completion.stats.failed,

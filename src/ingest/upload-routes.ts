@@ -147,12 +147,13 @@ export const createUploadRoutes = (deps: UploadRouteDeps): Router => {
     const pay = () => payUpload(deps.quota, c, wanted.bytes)
     const session = await sessions.create({ ...wanted, ownerId, protocol: 'chunks', tusMetadata: null }, pay)
     const location = `${c.get('publicUrl')}/uploads/${session.id}`
+    const page = await deps.parts.offer(session)
     const answer = {
       upload_session_id: session.id,
       chunk_size: session.chunkBytes,
       chunk_count: countChunks(session),
       expires_at: session.expiresAt.toISOString(),
-      ...(deps.parts.taken(session) && describeParts(await deps.parts.sign(session, 0), location)),
+      ...(page && describeParts(page, location)),
     }
     return c.json(answer, 201, { Location: location, 'Cache-Control': 'no-store' })
   })
