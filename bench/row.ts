@@ -46,6 +46,18 @@ export const comparedRow = ({ ours, reference, target, ...rest }: Compared): Row
   }
 }
 
+/** @returns a function that makes rows of what one measurement, with a name, says of neighbouring slices. */
+export const rowsAbout =
+  <T>(name: string, slices: { readonly ours: readonly T[]; readonly reference: readonly T[] }) =>
+  (what: string, unit: string, pick: (slice: T) => number, target?: Target): Row =>
+    comparedRow({
+      what: `${name}: ${what}`,
+      unit,
+      ours: slices.ours.map(pick),
+      reference: slices.reference.map(pick),
+      ...(target && { target }),
+    })
+
 interface Plain {
   readonly what: string
   readonly unit: string

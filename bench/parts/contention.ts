@@ -7,7 +7,7 @@ import { load, startGenerator } from '../load/generator.ts'
 import { getRequest, type LoadResult } from '../load/job.ts'
 import { startOrigin, uploadAll } from '../origin.ts'
 import type { Part } from '../part.ts'
-import { comparedRow, plainRow, type Row } from '../row.ts'
+import { plainRow, type Row, rowsAbout } from '../row.ts'
 
 const COLD_AT_ONCE = 8
 const ORIGINALS = 120
@@ -62,14 +62,7 @@ export const contention: Part = async ({ quick, log }) => {
     }
     await hot()
     const slices = await interleave(rounds, loaded, hot)
-    const row = (what: string, unit: string, pick: (slice: LoadResult) => number, target?: Row['target']) =>
-      comparedRow({
-        what: `${name}: ${what}`,
-        unit,
-        ours: slices.ours.map(pick),
-        reference: slices.reference.map(pick),
-        ...(target && { target }),
-      })
+    const row = rowsAbout(name, slices)
     rows.push(
       row('p99', 'ms', ({ p99 }) => p99, { of: 'ratio', atMost: 5 }),
       row('p50', 'ms', ({ p50 }) => p50),

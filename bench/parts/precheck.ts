@@ -8,7 +8,7 @@ import type { LoadResult } from '../load/job.ts'
 import { type Origin, startOrigin } from '../origin.ts'
 import type { Part } from '../part.ts'
 import { LOAD_CORE, SERVER_CORE } from '../processes.ts'
-import { comparedRow, type Row } from '../row.ts'
+import { type Row, rowsAbout } from '../row.ts'
 import { seededBytes, seededDigest, seedOriginals, unknownDigest } from '../seed.ts'
 
 const MANY = 1_000_000
@@ -79,14 +79,7 @@ export const precheck: Part = async ({ quick, log }) => {
       () => ask(many, MANY),
       () => ask(few, FEW),
     )
-    const row = (what: string, unit: string, pick: (slice: LoadResult) => number, target?: Row['target']) =>
-      comparedRow({
-        what: `${name}: ${what}`,
-        unit,
-        ours: slices.ours.map(pick),
-        reference: slices.reference.map(pick),
-        ...(target && { target }),
-      })
+    const row = rowsAbout(name, slices)
     rows.push(
       row('p99', 'ms', ({ p99 }) => p99, { of: 'ours', atMost: TARGET_MS }),
       row('p50', 'ms', ({ p50 }) => p50),

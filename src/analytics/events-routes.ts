@@ -9,6 +9,7 @@ import { AppError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
 import { readBody } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
+import { IdempotencyKey } from '../http/idempotency-key.ts'
 import type { Guards } from '../http/principal.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { findOnce, type OnceName, saveOnce } from '../metadata/once.ts'
@@ -51,10 +52,7 @@ const eventsRoute = createRoute({
   security: [{ bearer: [] }],
   request: {
     headers: z.object({
-      'idempotency-key': z
-        .string()
-        .regex(/^[\x21-\x7e]{1,255}$/, '1–255 visible ASCII characters')
-        .optional(),
+      'idempotency-key': IdempotencyKey,
       'content-encoding': z.string().optional().openapi({ description: '`gzip`' }),
     }),
     body: { required: true, content: { 'application/x-ndjson': { schema: z.string() } } },

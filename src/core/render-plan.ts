@@ -36,11 +36,8 @@ export interface Colour {
   readonly alpha: number
 }
 
-export interface RenderPlan {
-  readonly format: OutputFormat
-  /** The box in output pixels, DPR already multiplied in. One side absent: it follows the aspect. Both: natural size. */
-  readonly width?: number
-  readonly height?: number
+/** What is done to the pixels beside resizing to a box, with the same meaning in a URL's transform and in a plan. */
+export interface Treatment {
   readonly fit: Fit
   /** Where `cover` crops. */
   readonly gravity: Gravity
@@ -59,6 +56,13 @@ export interface RenderPlan {
   /** One page or frame, from 0. Absent: the whole animation where the format can hold it, else the first. */
   readonly page?: number
   readonly quality: QualityLevel | number
+}
+
+export interface RenderPlan extends Treatment {
+  readonly format: OutputFormat
+  /** The box in output pixels, DPR already multiplied in. One side absent: it follows the aspect. Both: natural size. */
+  readonly width?: number
+  readonly height?: number
   /**
    * Formats the client can also show. The renderer answers in one of these instead of `format` where that is smaller
    * than what `format` makes (CONTRACT §1: never larger than the original's own format would be). Empty: exactly `format`.

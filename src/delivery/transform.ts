@@ -1,7 +1,7 @@
 /** The path part `{size}.{fmt}` and the query's options ↔ `Transform`: parsed once, canonical, nothing of the signature in it. */
 import { AppError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
-import type { Colour, Fit, Gravity, QualityLevel, Region } from '../core/render-plan.ts'
+import type { Treatment } from '../core/render-plan.ts'
 import {
   decimal,
   type FormatAsked,
@@ -30,23 +30,11 @@ export type { FormatAsked } from './options.ts'
 
 declare const parsed: unique symbol
 
-interface Fields {
+interface Fields extends Treatment {
   readonly size: SizeAsked
   readonly formatAsked: FormatAsked
-  readonly fit: Fit
-  readonly gravity: Gravity
-  readonly enlarge: boolean
   /** `auto` is the default of `autox`, 1 of every other size. */
   readonly dpr: number | 'auto'
-  readonly crop?: Region
-  readonly rotate: 0 | 90 | 180 | 270
-  readonly flip: boolean
-  readonly flop: boolean
-  readonly background?: Colour
-  readonly blur?: number
-  readonly sharpen?: number
-  readonly page?: number
-  readonly quality: QualityLevel | number
 }
 
 /** What a URL asks for. Only `parseTransform` makes one. */

@@ -1,9 +1,9 @@
 /** `POST …/upload`: admit, receive, commit, answer. The use case is `commit.ts`; this is its HTTP. */
 import { createRoute } from '@hono/zod-openapi'
-import { AppError } from '../core/errors.ts'
 import type { GroupCommitStats } from '../core/group-commit.ts'
 import { AssetSchema, type DescribeAsset } from '../http/asset-document.ts'
 import { createRouter, problems, type Router } from '../http/context.ts'
+import { IDEMPOTENCY_KEY, parseIdempotencyKey } from '../http/idempotency-key.ts'
 import type { Guards } from '../http/principal.ts'
 import type { Quota } from '../http/quota.ts'
 import { type Admission, type AdmissionStats, createAdmission } from './admission.ts'
@@ -48,16 +48,6 @@ const FILE_DETAILS = {
   taken_at: { type: 'string' as const, format: 'date-time' },
 }
 const BINARY = { type: 'string' as const, format: 'binary' }
-
-/** Visible ASCII, as in draft-ietf-httpapi-idempotency-key-header §2.1, whose quotes we do not ask for. */
-const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
-
-/** @throws AppError `bad-request` */
-const parseIdempotencyKey = (text: string | undefined): string | undefined => {
-  if (text !== undefined && !IDEMPOTENCY_KEY.test(text))
-    throw new AppError('bad-request', 'idempotency-key: 1–255 visible ASCII characters')
-  return text
-}
 
 const headerParameter = (name: string, schema: object = {}) => ({
   name,

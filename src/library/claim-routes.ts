@@ -8,6 +8,7 @@ import { type Digest, parseDigest } from '../core/ids.ts'
 import { DetailsPatch, type DetailsText } from '../http/asset-details.ts'
 import { AssetSchema, type DescribeAsset } from '../http/asset-document.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
+import { IdempotencyKey } from '../http/idempotency-key.ts'
 import { jsonBody } from '../http/json-body.ts'
 import type { Guards } from '../http/principal.ts'
 import type { Quota } from '../http/quota.ts'
@@ -28,10 +29,7 @@ const claimRoute = createRoute({
   security: [{ bearer: [] }],
   request: {
     headers: z.object({
-      'idempotency-key': z
-        .string()
-        .regex(/^[\x21-\x7e]{1,255}$/, '1–255 visible ASCII characters')
-        .optional(),
+      'idempotency-key': IdempotencyKey,
     }),
     body: {
       required: true,

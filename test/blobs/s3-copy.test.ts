@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connectS3 } from '../../src/blobs/s3-client.ts'
 import { joinObjects } from '../../src/blobs/s3-copy.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
-import { headOf, keysIn, never, sample, unfinishedUploads } from './s3-fixture.ts'
+import { headOf, keysIn, locationOf, never, sample, unfinishedUploads } from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
 const NO_SUCH_UPLOAD = '<?xml version="1.0"?><Error><Code>NoSuchUpload</Code><Message>none</Message></Error>'
@@ -62,18 +62,7 @@ describe.runIf(cephIsHere)('an object joined of others', () => {
   })
   afterAll(() => ceph[Symbol.asyncDispose]())
 
-  const connect = (endpoint: string) =>
-    connectS3({
-      bucket,
-      endpoint,
-      publicEndpoint: undefined,
-      region: 'us-east-1',
-      prefix: '',
-      encryption: { kind: 'none' },
-      forcePathStyle: true,
-      variantDays: 30,
-      cold: undefined,
-    })
+  const connect = (endpoint: string) => connectS3(locationOf(bucket, endpoint))
   const join = async (endpoint: string, key: string) => {
     using connection = connect(endpoint)
     await joinObjects(connection, [{ key: 'part' }, { key: 'part' }], { key }, never)

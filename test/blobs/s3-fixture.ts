@@ -45,6 +45,24 @@ export interface OpenS3Options {
   readonly rewriteEveryMs?: number
 }
 
+/** Where a store is, with nothing out of the way. */
+export const locationOf = (
+  bucket: string,
+  endpoint: string | undefined,
+  more: Partial<S3Location> = {},
+): S3Location => ({
+  bucket,
+  endpoint,
+  publicEndpoint: undefined,
+  region: 'us-east-1',
+  prefix: '',
+  encryption: { kind: 'none' },
+  forcePathStyle: true,
+  variantDays: 30,
+  cold: undefined,
+  ...more,
+})
+
 export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<OpenedS3> => {
   // The SDK's usual way: the driver takes no credentials.
   Object.assign(process.env, ceph.credentials)
@@ -53,18 +71,7 @@ export const openS3 = async (ceph: Ceph, options: OpenS3Options = {}): Promise<O
   const warnings: string[] = []
   const { openMs, idleMs, rewriteEveryMs, partsKey } = options
   const blobs = await openS3Blobs({
-    location: {
-      bucket,
-      endpoint: options.endpoint ?? ceph.endpoint,
-      publicEndpoint: undefined,
-      region: 'us-east-1',
-      prefix: '',
-      encryption: { kind: 'none' },
-      forcePathStyle: true,
-      variantDays: 30,
-      cold: undefined,
-      ...options.location,
-    },
+    location: locationOf(bucket, options.endpoint ?? ceph.endpoint, options.location),
     partsKey,
     folder: folder.path,
     copyBudgetBytes: options.copyBudgetBytes ?? 1e9,

@@ -2,20 +2,10 @@
 import { createServer } from 'node:http'
 import { S3Client } from '@aws-sdk/client-s3'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { S3Location } from '../../src/blobs/s3-location.ts'
 import { openSigner } from '../../src/blobs/s3-signer.ts'
+import { locationOf } from './s3-fixture.ts'
 
-const location: S3Location = {
-  bucket: 'photos',
-  endpoint: undefined,
-  publicEndpoint: undefined,
-  region: 'eu-1',
-  prefix: 'p/',
-  encryption: { kind: 'none' },
-  forcePathStyle: true,
-  variantDays: 30,
-  cold: undefined,
-}
+const location = locationOf('photos', undefined, { region: 'eu-1', prefix: 'p/' })
 /** As the driver has them of its own client: what the SDK finds in the environment. */
 const found = () => new S3Client({ region: 'eu-1' }).config.credentials
 const none = { put: async () => true, removeAll: async () => undefined }

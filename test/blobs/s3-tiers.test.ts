@@ -7,7 +7,17 @@ import type { S3Location } from '../../src/blobs/s3-location.ts'
 import { createS3Tiers, probeColdClass } from '../../src/blobs/s3-tiers.ts'
 import { type Ceph, cephIsHere, KMS_KEY, startCeph } from '../engines/ceph.ts'
 import { startFaultyProxy } from '../engines/faulty-proxy.ts'
-import { digestOf, headOf, keysIn, never, openS3, originalKey, sample, unfinishedUploads } from './s3-fixture.ts'
+import {
+  digestOf,
+  headOf,
+  keysIn,
+  locationOf,
+  never,
+  openS3,
+  originalKey,
+  sample,
+  unfinishedUploads,
+} from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
 const COLD = 'COLD'
@@ -53,7 +63,7 @@ describe.runIf(cephIsHere)('a colder class on a Ceph gateway', () => {
     await using s3 = await openCold()
     const bytes = sample(17 * MIB + 1)
     const digest = await s3.upload(bytes)
-    const location: S3Location = { ...locationOf(s3.bucket), prefix: 'p/' }
+    const location: S3Location = { ...locationOf(s3.bucket, ceph.endpoint, { cold }), prefix: 'p/' }
     using connection = connectS3(location)
     const tiers = createS3Tiers(connection, createS3Bucket(connection), COLD, 6 * MIB)
     const gone = AbortSignal.abort(new Error('the lock is lost'))
@@ -112,7 +122,7 @@ describe.runIf(cephIsHere)('a colder class on a Ceph gateway', () => {
   it('ends the start where the store ignores the class, and leaves nothing of its probe behind', async () => {
     await using s3 = await openCold()
     expect(await keysIn(ceph, s3.bucket)).toEqual([])
-    using connection = connectS3(locationOf(s3.bucket))
+    using connection = connectS3(locationOf(s3.bucket, ceph.endpoint, { cold }))
     const bucket = createS3Bucket(connection)
     const log = { info: () => undefined, warn: () => undefined }
     const head = async (key: string) => ({
@@ -123,17 +133,5 @@ describe.runIf(cephIsHere)('a colder class on a Ceph gateway', () => {
     })
     await expect(probeColdClass(connection, { ...bucket, head }, COLD, log)).rejects.toThrow('does not store as COLD')
     expect(await keysIn(ceph, s3.bucket)).toEqual([])
-  })
-
-  const locationOf = (bucket: string): S3Location => ({
-    bucket,
-    publicEndpoint: undefined,
-    endpoint: ceph.endpoint,
-    region: 'us-east-1',
-    prefix: '',
-    encryption: { kind: 'none' },
-    forcePathStyle: true,
-    variantDays: 30,
-    cold,
   })
 })
