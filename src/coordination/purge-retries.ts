@@ -3,12 +3,11 @@
  * a pause that doubles while the edge is down. What is here is lost with the process; a durable outbox would take this one's place.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { EDGE_MARK_MS } from '../core/edge-mark.ts'
 import type { Digest } from '../core/ids.ts'
 
 /** ~100 B a hash: 1 MB an edge. Over it the oldest is dropped: an edge forgets by itself within a day (`EDGE_FRESH_SECONDS`). */
 const MAX_PENDING = 10_000
-/** As long as marks are kept (`metadata/edge-purges.ts`), which each try renews: an edge that never confirms would keep them for ever. */
-const MAX_AGE_MS = 32 * 24 * 60 * 60 * 1000
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
@@ -47,7 +46,8 @@ export const createPurgeRetries = (
         // Taken out first, so that a purge of the same hash that comes meanwhile is not lost.
         pending.delete(digest)
         const ageMs = now() - since
-        if (ageMs > MAX_AGE_MS) {
+        // Each try renews the mark: an edge that never confirms would keep it for ever.
+        if (ageMs > EDGE_MARK_MS) {
           expired += 1
           onExpired(digest, ageMs)
           continue

@@ -2,16 +2,11 @@
  * Hashes that edges were told to forget, and not yet told to keep again. It outlives originals and processes, as what the edges
  * remember does: bytes that come back after their hash was removed are shown by whichever origin they are sent to.
  */
+import { EDGE_MARK_MS } from '../core/edge-mark.ts'
 import type { Digest } from '../core/ids.ts'
 import type { Queries } from './database.ts'
 import { prepareQuery } from './prepared.ts'
 
-/**
- * The copies that a mark stands for end by themselves: nothing shown to all is served from an edge after 8 days (fresh for one, stale for 7 while no origin
- * answers), and an nginx drops its own mark at 31 to 32 (`find -mtime +30` once a day, README). A mark that is missed costs speed, never
- * secrecy: it is read only to tell edges that they may keep a picture again.
- */
-const KEPT_MS = 32 * 24 * 60 * 60 * 1000
 /** Of one transaction. With a sweep a minute that is 14 million a day. */
 const DROPPED_AT_ONCE = 10_000
 
@@ -42,7 +37,7 @@ export const dropOldEdgePurges = async (transaction: Queries, now: Date): Promis
   const old = transaction
     .selectFrom('edge_purges')
     .select('digest')
-    .where('at', '<=', now.getTime() - KEPT_MS)
+    .where('at', '<=', now.getTime() - EDGE_MARK_MS)
     .orderBy('at')
     .limit(DROPPED_AT_ONCE)
   const result = await transaction.deleteFrom('edge_purges').where('digest', 'in', old).executeTakeFirst()
@@ -55,7 +50,7 @@ export const dropOldEdgeJobs = async (transaction: Queries, now: Date): Promise<
     .deleteFrom('outbox')
     .where('kind', '=', 'purge-edge')
     .where('parked', '=', 1)
-    .where('due_at', '<=', now.getTime() - KEPT_MS)
+    .where('due_at', '<=', now.getTime() - EDGE_MARK_MS)
     .executeTakeFirst()
   return Number(result.numDeletedRows)
 }
