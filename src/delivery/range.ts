@@ -15,7 +15,7 @@ export const parseRange = (
   size: number,
 ): ByteRange | undefined => {
   if (header === undefined || (ifRange !== undefined && ifRange !== etag)) return undefined
-  const [, first, last] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header.trim()) ?? []
+  const [, first, last] = /^bytes=(\d*)-(\d*)$/i.exec(header.trim()) ?? []
   if (first === undefined || last === undefined || (first === '' && last === '')) return undefined
   const start = first === '' ? Math.max(0, size - Number(last)) : Number(first)
   const end = first === '' || last === '' ? size - 1 : Math.min(Number(last), size - 1)
