@@ -41,7 +41,8 @@ export const guardMethods =
     const { method, path } = c.req
     const methods = methodsOf(path)
     if (!methods || methods.has(method)) return next()
-    const headers = { Allow: [...methods, 'OPTIONS'].join(', ') }
+    // A route may have an OPTIONS of its own, as tus does.
+    const headers = { Allow: [...new Set([...methods, 'OPTIONS'])].join(', ') }
     if (method === 'OPTIONS') return c.body(null, 204, headers)
     throw new AppError('method-not-allowed', `${path} has no ${method}, but ${[...methods].join(', ')}`, { headers })
   }

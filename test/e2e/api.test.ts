@@ -128,6 +128,11 @@ describe('a method that a path does not have', () => {
     expect([...options.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
   })
 
+  it('is named once where a route has an OPTIONS of its own', async () => {
+    const response = await origin.api('/files', { method: 'GET' })
+    expect([response.status, sorted(response.headers.get('allow'))]).toEqual([405, 'OPTIONS, POST'])
+  })
+
   it('is told apart from a path that is nowhere', async () => {
     for (const method of ['GET', 'POST', 'OPTIONS'])
       for (const path of ['/nowhere', '/assets/a/b/c', '/assets/'])
