@@ -1,14 +1,14 @@
 /** `/files`: tus 1.0 with creation, creation-with-upload, expiration, termination and checksum. What it makes are sessions as of `/uploads`. */
 import { createRoute } from '@hono/zod-openapi'
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { AppError } from '../core/errors.ts'
-import { parseDigest, parseUploadId } from '../core/ids.ts'
+import { parseDigest, parseUploadId, quote } from '../core/ids.ts'
 import type { UploadSession } from '../core/upload-session.ts'
 import { DetailsText } from '../http/asset-details.ts'
 import { readBody, refuseCoded } from '../http/body.ts'
 import { createRouter, type Env, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
-import { problemResponse, refusalResponse } from '../http/problem.ts'
+import { refusalResponse } from '../http/problem.ts'
 import { payUpload, type Quota } from '../http/quota.ts'
 import type { Completion } from './completion.ts'
 import { CHECKSUM_ALGORITHMS, createChecksumCheck } from './tus-checksum.ts'
@@ -23,6 +23,9 @@ export interface TusRouteDeps extends TusPorts {
   readonly completeWaitMs: number
 }
 
+const VERSION = '1.0.0'
+const OCTETS = 'application/offset+octet-stream'
+
 const BINARY = { type: 'string' as const, format: 'binary' }
 const text = (name: string, required = false) => ({
   name,
@@ -31,7 +34,7 @@ const text = (name: string, required = false) => ({
   schema: { type: 'string' as const },
 })
 const shared = { tags: ['uploads'], security: [{ bearer: [] }] }
-const body = { content: { 'application/offset+octet-stream': { schema: BINARY } } }
+const body = { content: { [OCTETS]: { schema: BINARY } } }
 const idParameter = { name: 'id', in: 'path' as const, required: true, schema: { type: 'string' as const } }
 
 const create = createRoute({
@@ -84,6 +87,7 @@ const ALLOW = [
 
 export const createTusRoutes = (deps: TusRouteDeps): Router => {
   const routes = createRouter()
+  routes.use(`${TUS_PATH}/*`, saysVersion)
   const answer = (c: Context<Env>) => answered(c, () => callTus(deps, c, c.req.raw.method))
   routes.openapi({ ...create, middleware: deps.guards.caller }, answer)
   routes.openapi({ ...patch, middleware: deps.guards.caller }, answer)
@@ -117,18 +121,23 @@ export const createTusRoutes = (deps: TusRouteDeps): Router => {
   return routes
 }
 
-/** The protocol wants its version on every answer, a problem too. */
-const answered = async (c: Context<Env>, call: () => Promise<Response>): Promise<Response> => {
-  try {
-    const response = await call()
-    return response.ok ? response : await refusalResponse(response, c.get('requestId'))
-  } catch (error) {
-    if (!(error instanceof AppError) || error.kind === 'internal') throw error
-    const response = problemResponse(error, c.get('requestId'))
-    response.headers.set('Tus-Resumable', '1.0.0')
-    return response
-  }
+/** The protocol wants its version on every answer, a problem of whatever kind too. */
+const saysVersion: MiddlewareHandler<Env> = async (c, next) => {
+  await next()
+  c.res.headers.set('Tus-Resumable', VERSION)
 }
+
+const answered = async (c: Context<Env>, call: () => Promise<Response>): Promise<Response> => {
+  const response = isOurVersion(c) ? await call() : refuseVersion()
+  return response.ok ? response : await refusalResponse(response, c.get('requestId'))
+}
+
+const isOurVersion = (c: Context<Env>): boolean =>
+  c.req.raw.method === 'OPTIONS' || c.req.header('Tus-Resumable') === VERSION
+
+/** tus 1.0, "Tus-Version": 412, and which there are. */
+const refuseVersion = (): Response =>
+  new Response(`Tus-Resumable must be ${VERSION}`, { status: 412, headers: { 'Tus-Version': VERSION } })
 
 /** HEAD, and what is known of the asset. */
 const tellWhere = async (deps: TusRouteDeps, c: Context<Env>, id: string): Promise<Response> => {
@@ -145,6 +154,10 @@ const tellWhere = async (deps: TusRouteDeps, c: Context<Env>, id: string): Promi
 
 const callTus = async (deps: TusRouteDeps, c: Context<Env>, method: string): Promise<Response> => {
   refuseCoded(c, 'bytes')
+  const type = c.req.header('Content-Type') ?? ''
+  // The library's own refusal is 400, where tus 1.0 ("PATCH") has 415.
+  if (method === 'PATCH' && type !== OCTETS)
+    throw new AppError('unsupported-type', `send ${OCTETS}, not ${quote(type)}`)
   const { signal } = c.req.raw
   const checksum = c.req.header('Upload-Checksum')
   const check = checksum === undefined ? undefined : createChecksumCheck(checksum)
