@@ -113,7 +113,7 @@ export const createDescribeAsset =
         jpeg: ready(`${defaultWidth}x.jpg`),
       }),
       srcset,
-      img: imgElement(asset, auto, srcset, Math.min(defaultWidth, width)),
+      img: imgElement(asset, auto, srcset, sizesFor(Math.min(defaultWidth, width))),
     }
   }
 
@@ -145,13 +145,13 @@ export const stepsFor = (originalWidth: number, ladder: readonly number[]): read
   }))
 }
 
-/** An `<img>` whose place is kept while it loads; `shownWidth` is the widest that the page shows it, in CSS pixels. */
-export const imgElement = (asset: Asset, src: string, srcset: string, shownWidth: number): string => {
+/** An `<img>` whose place is kept while it loads; `sizes` is the text of HTML's attribute. */
+export const imgElement = (asset: Asset, src: string, srcset: string, sizes: string): string => {
   const { width, height } = asset.facts
   const attributes = {
     src,
     srcset,
-    sizes: sizesFor(shownWidth),
+    sizes,
     width,
     height,
     loading: 'lazy',
@@ -163,11 +163,11 @@ export const imgElement = (asset: Asset, src: string, srcset: string, shownWidth
 }
 
 /** The `sizes` of an element that is as wide as the page, up to `shownWidth` CSS pixels. */
-const sizesFor = (shownWidth: number): string => `(max-width: ${shownWidth}px) 100vw, ${shownWidth}px`
+export const sizesFor = (shownWidth: number): string => `(max-width: ${shownWidth}px) 100vw, ${shownWidth}px`
 
 /** A `<source>` of a `<picture>`: the browser takes the first whose type it can show. */
-export const sourceElement = (type: string, srcset: string, shownWidth: number): string =>
-  `<source type="${type}" srcset="${escapeAttribute(srcset)}" sizes="${sizesFor(shownWidth)}">`
+export const sourceElement = (type: string, srcset: string, sizes: string): string =>
+  `<source type="${type}" srcset="${escapeAttribute(srcset)}" sizes="${escapeAttribute(sizes)}">`
 
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '"': '&quot;', '<': '&lt;', '>': '&gt;' }
 const escapeAttribute = (text: string): string => text.replace(/[&"<>]/g, (character) => ESCAPES[character] ?? '')

@@ -3,7 +3,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { AppError } from '../core/errors.ts'
 import { parseAssetId, quote } from '../core/ids.ts'
 import { type ImageFacts, MEDIA_TYPE, OUTPUT_FORMATS } from '../core/image.ts'
-import { imgElement, sourceElement, stepsFor } from '../http/asset-document.ts'
+import { imgElement, sizesFor, sourceElement, stepsFor } from '../http/asset-document.ts'
 import { problems, type Router } from '../http/context.ts'
 import { AssetIdParam, liveAsset, readableAsset } from '../http/own-asset.ts'
 import { findAsset } from '../metadata/assets.ts'
@@ -19,6 +19,18 @@ const Format = z
   .enum(['auto', ...OUTPUT_FORMATS, 'jpg'])
   .default('auto')
   .transform((format) => (format === 'jpeg' ? 'jpg' : format))
+
+const Widths = z
+  .string()
+  .regex(/^ *\d{1,4}w? *(, *\d{1,4}w? *)*$/)
+  .transform((text) => [...new Set(text.split(',').map((width) => Number.parseInt(width, 10)))])
+  .transform((widths) => widths.sort((a, b) => a - b))
+  .pipe(z.array(z.int().min(1).max(MAX_WIDTH)).max(MAX_SIZES))
+
+/** HTML's `sizes` (a source-size-list), as far as told from widths: lengths with a unit, and nothing that is no CSS of a condition. */
+const PageSizes = z
+  .string()
+  .regex(/^(?=.*\d(?:px|r?em|ch|vw|vmin|vmax|vi|[sld]vw|cm|mm|in|pt)\b)[\w ().,:%*/+<>=-]{1,500}$/)
 
 const presetRoute = createRoute({
   ...base,
@@ -47,13 +59,15 @@ const srcsetRoute = createRoute({
     params: AssetIdParam,
     query: z.object({
       sizes: z
-        .string()
-        .regex(/^ *\d{1,4}w? *(, *\d{1,4}w? *)*$/, 'widths in pixels, comma-separated')
-        .transform((text) => [...new Set(text.split(',').map((width) => Number.parseInt(width, 10)))])
-        .transform((widths) => widths.sort((a, b) => a - b))
-        .pipe(z.array(z.int().min(1).max(MAX_WIDTH)).max(MAX_SIZES))
+        .union([Widths, PageSizes], { error: "widths in pixels, comma-separated, or the text of HTML's sizes" })
         .optional()
-        .openapi({ type: 'string', example: '320,640,1280', description: 'default: the steps of a ready srcset' }),
+        .openapi({
+          type: 'string',
+          example: '320,640,1280',
+          description:
+            "widths in pixels (default: the steps of a ready srcset); or the text of HTML's `sizes`, such as " +
+            '`(max-width: 600px) 100vw, 600px`, which the elements then have',
+        }),
       format: Format,
     }),
   },
@@ -91,15 +105,16 @@ export const mountVariants = (
       const tail = `${width}x.${as}`
       return ladder.includes(width) ? urls.ready(publicUrl, asset, tail) : urls.signed(publicUrl, asset, tail).url
     }
+    const widths = Array.isArray(sizes) ? sizes : []
     const srcsetAs = (as: string) =>
-      stepsFor(asset.facts.width, sizes ?? srcsetWidths)
+      stepsFor(asset.facts.width, widths.length > 0 ? widths : srcsetWidths)
         .map(({ asked, width }) => `${urlOf(asked, as)} ${width}w`)
         .join(', ')
-    const widest = sizes?.at(-1) ?? defaultWidth
-    const shown = Math.min(widest, asset.facts.width)
-    const imgAs = (as: string) => imgElement(asset, urlOf(widest, as), srcsetAs(as), shown)
+    const widest = widths.at(-1) ?? defaultWidth
+    const pageSizes = typeof sizes === 'string' ? sizes : sizesFor(Math.min(widest, asset.facts.width))
+    const imgAs = (as: string) => imgElement(asset, urlOf(widest, as), srcsetAs(as), pageSizes)
     const { sources, fallback } = pictureFormats(asset.facts)
-    const elements = sources.map((as) => sourceElement(MEDIA_TYPE[as], srcsetAs(as), shown))
+    const elements = sources.map((as) => sourceElement(MEDIA_TYPE[as], srcsetAs(as), pageSizes))
     const picture = `<picture>${elements.join('')}${imgAs(fallback)}</picture>`
     return c.json({ srcset: srcsetAs(format), img: imgAs(format), picture }, 200)
   })

@@ -163,11 +163,28 @@ describe('one asset', () => {
     expect(json.srcset).toBe(`/i/${asset.hash}/320x.jpg 320w, /i/${asset.hash}/640x.jpg 640w`)
   })
 
-  it.for(['320w640', 'wide', '320,,640', '0', '8193', '-1'])('has no widths %j', async (sizes) => {
-    await using path = await temporaryWritePath()
-    const { asset } = await upload(path.app, await picture(1))
-    expect((await call(path.app, 'GET', `/assets/${asset.id}/srcset?sizes=${sizes}`)).status).toBe(400)
-  })
+  it.for(['100vw', '(max-width: 600px) 100vw, 600px', '(width <= 30rem) calc(100vw - 2rem), 50vw'])(
+    'has elements with the text %j of HTML’s attribute',
+    async (sizes) => {
+      await using path = await temporaryWritePath()
+      const { asset } = await upload(path.app, await picture(1, 1000, 10))
+      const query = new URLSearchParams({ sizes })
+      const { json } = await call(path.app, 'GET', `/assets/${asset.id}/srcset?${query}`)
+      const { json: plain } = await call(path.app, 'GET', `/assets/${asset.id}/srcset`)
+      expect(json.srcset).toBe(plain.srcset)
+      const written = [...`${json.img}${json.picture}`.matchAll(/ sizes="([^"]*)"/g)].map(([, text]) => text)
+      expect(new Set(written)).toEqual(new Set([sizes.replace('<', '&lt;')]))
+    },
+  )
+
+  it.for(['320w640', 'wide', '320,,640', '0', '8193', '-1', '100vw" onload="x', '100vw;a', ''])(
+    'has no widths %j',
+    async (sizes) => {
+      await using path = await temporaryWritePath()
+      const { asset } = await upload(path.app, await picture(1))
+      expect((await call(path.app, 'GET', `/assets/${asset.id}/srcset?sizes=${sizes}`)).status).toBe(400)
+    },
+  )
 
   it('calls JPEG jpg in its URLs, whichever name was used', async () => {
     await using path = await temporaryWritePath()
