@@ -45,7 +45,9 @@ export const compose = async (config: Config, secrets: Secrets, log: Logger): Pr
   const hub = opened.use(createHub(engines))
   const app = composeApi({ config, secrets, engines, keys, delivery, hub, log, opened })
   const fallback = getRequestListener(app.fetch, {
-    // Thrown before there is a request to route: no Host header, or one that is none.
+    // For HTTP/1.0 without Host, which is how HAProxy asks for health; URLs handed out are relative then (`public-url`).
+    hostname: 'localhost',
+    // Thrown before there is a request to route: a Host header that is none.
     errorHandler: () => problemResponse(new AppError('bad-request', 'the request names no valid Host'), randomUUID()),
   })
   // Behind the start: who asks before a renderer is up waits for it, everybody else is served.

@@ -172,6 +172,21 @@ describe('an API answer', () => {
   })
 })
 
+describe('HTTP/1.0 without Host', () => {
+  it.for([
+    ['/healthz', 200],
+    ['/nowhere', 404],
+  ] as const)('asks for %s and gets %i', async ([path, status]) => {
+    expect((await talk(`GET ${path} HTTP/1.0\r\n\r\n`)).text).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+  })
+
+  it('gets relative URLs', async () => {
+    const { id } = asset
+    const authorization = 'Authorization: Bearer e2e-admin-key-0123456789'
+    expect((await talk(`GET /assets/${id} HTTP/1.0\r\n${authorization}\r\n\r\n`)).text).toContain('"auto":"/i/')
+  })
+})
+
 describe('what is no HTTP request', () => {
   it.for([
     ['of a broken first line', 'HELLO\r\n\r\n', 400],
