@@ -271,7 +271,7 @@ describe('the bounds of resumable uploads', () => {
   })
 
   it('tells whoever has his share of the bytes in flight to come back', async () => {
-    await using path = await temporaryWritePath({ resumable: { maxBytesInFlight: 3 * CHUNK, idleMs: 500 } })
+    await using path = await temporaryWritePath({ resumable: { maxBytesInFlight: 3 * CHUNK, idleMs: 4_000 } })
     const file = await large(3 * CHUNK)
     const id = await begin(path.app, file.length)
     let finish: (() => void) | undefined
@@ -337,13 +337,20 @@ describe('the bounds of resumable uploads', () => {
   })
 
   it('sweeps what has expired, and bytes that no session knows', async () => {
-    await using path = await temporaryWritePath({ resumable: { lifeMs: 300 } })
+    await using path = await temporaryWritePath({ resumable: { lifeMs: 60_000 } })
     const file = await large(1500)
     const id = await begin(path.app, file.length)
     await put(path.app, id, 0, file)
     await path.resumable.sweep.scan(never)
     expect(await filesOf(path)).toEqual([id])
-    await expect.poll(async () => (await call(path.app, 'GET', `/uploads/${id}`)).body.state).toBe('expired')
+    await path.metadata.transaction(async (t) => {
+      const { expires_at: at } = await t.selectFrom('upload_sessions').select('expires_at').executeTakeFirstOrThrow()
+      await t
+        .updateTable('upload_sessions')
+        .set({ expires_at: at - 60_000 })
+        .execute()
+    })
+    expect((await call(path.app, 'GET', `/uploads/${id}`)).body.state).toBe('expired')
     expect((await call(path.app, 'POST', `/uploads/${id}/complete`)).status).toBe(410)
     await path.resumable.sweep.sweep(never)
     expect(await filesOf(path)).toEqual([])
