@@ -5,7 +5,15 @@ import { describe, expect, it } from 'vitest'
 import { AppError } from '../../src/core/errors.ts'
 import { parseDigest } from '../../src/core/ids.ts'
 import { countReferences } from '../../src/metadata/originals.ts'
-import { asAdmin, picture, temporaryWritePath, testProber, upload, type WritePath } from '../fixtures/write-path.ts'
+import {
+  asAdmin,
+  picture,
+  type Step,
+  temporaryWritePath,
+  testProber,
+  upload,
+  type WritePath,
+} from '../fixtures/write-path.ts'
 
 const sha256 = (bytes: Uint8Array, encoding: 'hex' | 'base64' = 'hex') =>
   createHash('sha256').update(bytes).digest(encoding)
@@ -73,7 +81,16 @@ describe('a raw upload', () => {
   })
 
   it('gives many distinct uploads fewer transactions than there are', async () => {
-    await using path = await temporaryWritePath()
+    // Nobody's rows are written before everybody's bytes are: else they might come one by one.
+    let published = 0
+    const gate = Promise.withResolvers<void>()
+    const onStep = (step: Step) => {
+      if (step !== 'published') return undefined
+      published += 1
+      if (published === 40) gate.resolve()
+      return gate.promise
+    }
+    await using path = await temporaryWritePath({ onStep })
     const bodies = await Promise.all(Array.from({ length: 40 }, (_, seed) => picture(seed)))
     const answers = await Promise.all(bodies.map((body) => upload(path.app, body)))
     expect(new Set(answers.map(({ asset }) => asset.hash)).size).toBe(40)
@@ -179,9 +196,16 @@ describe('an upload that is refused leaves nothing', () => {
   })
 
   it('the one upload too many at once', async () => {
-    await using path = await temporaryWritePath({ maxUploads: 2 })
-    const answers = await Promise.all([1, 2, 3].map(async (seed) => upload(path.app, await picture(seed))))
-    expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 503])
+    const gate = Promise.withResolvers<void>()
+    const onStep = (step: Step) => (step === 'staged' ? gate.promise : undefined)
+    await using path = await temporaryWritePath({ maxUploads: 2, onStep })
+    const bodies = await Promise.all([1, 2, 3].map((seed) => picture(seed)))
+    const [first, second, third = Buffer.alloc(0)] = bodies
+    const held = [first, second].map((body = third) => upload(path.app, body))
+    await expect.poll(() => path.ingest.stats.admission.running).toBe(2)
+    expect((await upload(path.app, third)).status).toBe(503)
+    gate.resolve()
+    expect((await Promise.all(held)).map(({ status }) => status)).toEqual([201, 201])
   })
 })
 
