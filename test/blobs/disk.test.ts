@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openDiskChunks } from '../../src/blobs/disk-chunks.ts'
@@ -145,7 +145,7 @@ describe('the disk store of variants', () => {
     }
     // The oldest is used again, seen through a touch; then the budget is passed.
     store.touch(sampleKey('0'))
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await expect.poll(async () => (await stat(fileOf(folder.path, '0'))).mtimeMs / 1000).toBeGreaterThan(now - 500)
     await store.put(sampleKey('a'), sampleVariant(10_000))
     await store.settled()
     expect(store.stats.bytes).toBeLessThanOrEqual(90_000)

@@ -50,7 +50,7 @@ describe.runIf(cephIsHere)('the S3 stores', () => {
   })
 
   it('go on with a body that stands still, and with a reader that does', async () => {
-    await using s3 = await openBehindProxy({ idleMs: 200 })
+    await using s3 = await openBehindProxy({ idleMs: 2_000 })
     const digest = await s3.upload(sample(8 * MIB))
     s3.proxy.set({ stallAfterBytes: 500_000, only: isOriginal, times: 1 })
     expect(digestOf(await buffer(await s3.originals.read(digest, undefined, never)))).toBe(digest)
@@ -58,7 +58,7 @@ describe.runIf(cephIsHere)('the S3 stores', () => {
     s3.proxy.set({})
     const slowly = await s3.originals.read(digest, undefined, never)
     // Its connection is given up meanwhile: a client that stands still holds no socket of ours.
-    await sleep(500)
+    await sleep(2_500)
     expect(digestOf(await buffer(slowly))).toBe(digest)
   })
 
@@ -140,8 +140,9 @@ describe.runIf(cephIsHere)('the S3 stores', () => {
     expect(await s3.originals.size(staged.digest)).toBe(bytes.length)
   })
 
-  it('stop asking a store that is gone, say so, and come back with it', async () => {
-    await using s3 = await openBehindProxy({ openMs: 300 })
+  it('stop asking a store that is gone, and say so', async () => {
+    // So long that no call of these tries again whether it is back, however slowly they go.
+    await using s3 = await openBehindProxy({ openMs: 60_000 })
     const digest = await s3.upload(sample(1000))
     await s3.variants.put(sampleKey('a'), sampleVariant(100))
     s3.proxy.set({ down: true })
@@ -158,9 +159,17 @@ describe.runIf(cephIsHere)('the S3 stores', () => {
     expect(s3.stats.faults).toBe(faults)
     // What was copied here before can still be rendered.
     await using _file = await s3.originals.open(digest, never)
+  })
+
+  it('come back with a store that was gone', async () => {
+    await using s3 = await openBehindProxy({ openMs: 100 })
+    const digest = await s3.upload(sample(1000))
+    await s3.variants.put(sampleKey('a'), sampleVariant(100))
+    s3.proxy.set({ down: true })
+    while (s3.stats.open === 0)
+      await expect(s3.originals.size(digest)).rejects.toMatchObject({ kind: 'busy', retryAfterSeconds: 5 })
     s3.proxy.set({})
-    await sleep(350)
-    expect(await s3.originals.size(digest)).toBe(1000)
+    await expect.poll(() => s3.originals.size(digest).catch(() => 'not yet')).toBe(1000)
     expect(await s3.variants.find(sampleKey('a'))).toBeDefined()
     expect(await s3.check()).toBeUndefined()
     expect(s3.stats.open).toBe(0)
