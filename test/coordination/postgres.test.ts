@@ -84,6 +84,8 @@ describePostgres('coordination in PostgreSQL', () => {
     await cut()
     await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['all', 'all'])
     expect(liveWhenTold).toEqual([false, true])
+    // Both sessions were ended; the other may hear of it later, and what it says meanwhile would fail.
+    await expect.poll(() => [one.stats().losses, one.live()]).toEqual([1, true])
     await one.publish(digest)
     await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['all', 'all', digest])
   })

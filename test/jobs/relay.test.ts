@@ -74,7 +74,7 @@ describe('the relay', () => {
     await add()
     relay.start()
     for (let attempt = 1; attempt <= 3; attempt++) {
-      await until(() => stats()?.failed === attempt)
+      await until(() => (stats()?.failed ?? 0) >= attempt)
       await until(async () => (await jobs())[0]?.state !== 'running')
       metadata.rows('update outbox set due_at = 0 returning 1')
       relay.wake()
