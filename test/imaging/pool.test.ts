@@ -16,6 +16,8 @@ const renderVia = async (pool: RendererPool, path: string, plan: Partial<RenderP
 
 /** A picture that takes a renderer a second or so: many pixels for the dearest encoder. */
 const SLOW: Partial<RenderPlan> = { format: 'avif', quality: 'lossless', width: 2500, enlarge: true }
+/** One that it never gets to the end of here: several seconds, also where this process is the one that is held up. */
+const ENDLESS: Partial<RenderPlan> = { ...SLOW, width: 6000 }
 
 const pictures = async () => {
   const scratch = await scratchFolder()
@@ -68,19 +70,19 @@ describe('the renderer pool', () => {
     await using files = await pictures()
     await using patientPool = createRendererPool({ renderers: 1 })
     const { facts } = await patientPool.probe(files.large, patient)
-    await using pool = createRendererPool({ renderers: 1, deadlineMs: 300 })
+    await using pool = createRendererPool({ renderers: 1, deadlineMs: 1000 })
     await pool.warm()
-    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...ENDLESS } }
     await expect(pool.render(job, patient)).rejects.toMatchObject({
       kind: 'undecodable',
-      message: expect.stringContaining('longer than 0.3 s'),
+      message: expect.stringContaining('longer than 1 s'),
     })
     expect(pool.stats).toMatchObject({ timedOut: 1, stalled: 0, rendered: 0 })
   })
 
   it('gives a job another process where its own stands still, and does not blame the picture where that does too', async () => {
     await using files = await pictures()
-    await using pool = createRendererPool({ renderers: 1, deadlineMs: 1000 })
+    await using pool = createRendererPool({ renderers: 1, deadlineMs: 4000 })
     await pool.warm()
     const stopAll = () => {
       for (const pid of pool.pids) process.kill(pid, 'SIGSTOP')
@@ -90,7 +92,7 @@ describe('the renderer pool', () => {
     await expect(retried).resolves.toMatchObject({ facts: { format: 'png' } })
     expect(pool.stats).toMatchObject({ stalled: 1, timedOut: 0, probed: 1, failed: 0 })
     const { facts } = await pool.probe(files.large, patient)
-    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...ENDLESS } }
     await using stuck = createRendererPool({ renderers: 1, deadlineMs: 3000 })
     // Each process is stopped as soon as it is there, which is when it gets the job.
     const stopping = setInterval(() => {
@@ -105,7 +107,7 @@ describe('the renderer pool', () => {
     await using files = await pictures()
     await using pool = createRendererPool({ renderers: 1 })
     await pool.warm()
-    const crashing = renderVia(pool, files.large, SLOW)
+    const crashing = renderVia(pool, files.large, ENDLESS)
     const refused = expect(crashing).rejects.toMatchObject({
       kind: 'undecodable',
       message: expect.stringContaining('crash'),
@@ -148,7 +150,7 @@ describe('the renderer pool', () => {
     await using files = await pictures()
     await using pool = createRendererPool({ renderers: 1, memoryLimitBytes: 130e6 })
     const { facts } = await pool.probe(files.large, patient)
-    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...ENDLESS } }
     const greedy = pool.render(job, patient)
     await expect(greedy).rejects.toMatchObject({ kind: 'undecodable', message: expect.stringContaining('memory') })
     expect(pool.stats).toMatchObject({ outOfMemory: 1 })
@@ -156,13 +158,14 @@ describe('the renderer pool', () => {
 
   it('refuses with busy once its line is full, and forgets a waiting job whose caller left', async () => {
     await using files = await pictures()
-    await using pool = createRendererPool({ renderers: 1, maxWaiting: 1 })
+    await using pool = createRendererPool({ renderers: 1, maxWaiting: 1, deadlineMs: 100_000 })
     const { facts } = await pool.probe(files.large, patient)
-    // Several seconds, so that a second process for the probe is up before it ends on a busy machine too.
-    const plan = { ...PLAN, ...SLOW, width: 6000 }
-    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan }
+    const job = { path: files.large, bytes: statSync(files.large).size, facts, plan: { ...PLAN, ...SLOW } }
     const running = pool.render(job, patient)
     await until(() => pool.stats.running === 1)
+    // It stands still for as long as we look, so that it is under way however long that takes.
+    const [renderer = 0] = pool.pids
+    process.kill(renderer, 'SIGSTOP')
     const caller = new AbortController()
     const waiting = pool.render(job, caller.signal)
     const refused = pool.render(job, patient)
@@ -173,6 +176,7 @@ describe('the renderer pool', () => {
     // Probes have a place of their own: this one is answered while the render runs.
     await pool.probe(files.small, patient)
     expect(pool.stats).toMatchObject({ running: 1, rendered: 0 })
+    process.kill(renderer, 'SIGCONT')
     await running
     expect(pool.stats.rendered).toBe(1)
   })
@@ -232,16 +236,21 @@ describe('hostile files', () => {
     { timeout: 180_000 },
     async () => {
       await using pool = createRendererPool({ renderers: 2, deadlineMs: 20_000 })
-      for (const path of corpus('hostile')) {
-        const outcome = await renderVia(pool, path, { width: 200, format: 'webp' }).then(
+      const ask = (path: string) =>
+        renderVia(pool, path, { width: 200, format: 'webp' }).then(
           ({ facts }) => `${facts.width}`,
           (error: { kind?: string }) => error.kind ?? String(error),
         )
+      let rejected = 0
+      for (const path of corpus('hostile')) {
+        let outcome = await ask(path)
+        // "Come back" says that the renderer got no processor at its low priority: a word about the machine, none about the file.
+        for (; outcome === 'busy'; outcome = await ask(path)) rejected += 1
         expect(REFUSALS.includes(outcome) || Number(outcome) >= 1, `${path}: ${outcome}`).toBe(true)
       }
       await using files = await pictures()
       await renderVia(pool, files.small)
-      expect(pool.stats).toMatchObject({ rejected: 0, crashed: 0, outOfMemory: 0, running: 0, waiting: 0 })
+      expect(pool.stats).toMatchObject({ rejected, crashed: 0, outOfMemory: 0, running: 0, waiting: 0 })
       expect(pool.stats.rssBytes).toBeLessThan(3 * 300e6)
     },
   )
