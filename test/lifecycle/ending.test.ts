@@ -15,7 +15,7 @@ import { createQuarantineRoutes } from '../../src/lifecycle/quarantine-routes.ts
 import { createReconcile, type Reconcile } from '../../src/lifecycle/reconcile.ts'
 import { createReconcileRuns, type ReconcileRun } from '../../src/lifecycle/reconcile-runs.ts'
 import { createSchedule } from '../../src/lifecycle/schedule.ts'
-import { createScrub, type Scrub } from '../../src/lifecycle/scrub.ts'
+import { createScrub } from '../../src/lifecycle/scrub.ts'
 import { NO_OUTBOX } from '../../src/metadata/outbox.ts'
 import { findProgress, saveProgress } from '../../src/metadata/progress.ts'
 import { findDeliverySubject } from '../../src/metadata/subjects.ts'
