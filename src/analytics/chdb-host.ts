@@ -3,9 +3,8 @@
  * so it may wedge whatever loads it: it never lives in the process that serves pictures.
  */
 import { mkdir, rm } from 'node:fs/promises'
-import { constants } from 'node:os'
 import type { Session } from 'chdb'
-import { setNiceness } from '../core/niceness.ts'
+import { BEHIND_ANSWERS, setNiceness } from '../core/niceness.ts'
 import type { FromHost, HostFault, OpenOrder, ToHost } from './chdb-messages.ts'
 import { createChdbServer } from './chdb-server.ts'
 
@@ -67,9 +66,8 @@ const open = async (order: OpenOrder): Promise<void> => {
   })
 }
 
-// Pictures first: nice 10 gives the engine a tenth of the share of a process at 0 when both want the CPU. Before the engine is
-// loaded, whose threads inherit it.
-setNiceness(constants.priority.PRIORITY_BELOW_NORMAL)
+// Before the engine is loaded, whose threads inherit it.
+setNiceness(BEHIND_ANSWERS)
 process.on('disconnect', () => process.exit(0))
 // Ctrl-C goes to the whole group; the supervisor decides when the engine goes.
 process.on('SIGINT', () => undefined)

@@ -2,6 +2,7 @@
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync, writevSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parentPort } from 'node:worker_threads'
+import { BEHIND_ANSWERS, setThreadNiceness } from '../core/niceness.ts'
 import { errorCode } from './folders.ts'
 
 export interface WriteJob {
@@ -72,6 +73,9 @@ const storeOrSay = (job: WriteJob): WriteOutcome => {
     return { fault: error instanceof Error ? error.message : String(error) }
   }
 }
+
+// Behind the answers that it writes down: a batch takes some milliseconds, for which hot hits would wait.
+setThreadNiceness(BEHIND_ANSWERS)
 
 parentPort?.on('message', (jobs: readonly WriteJob[]) => {
   parentPort?.postMessage(jobs.map(storeOrSay) satisfies readonly WriteOutcome[])

@@ -72,9 +72,9 @@ const residentBytes = (pid: number): number => {
 
 /**
  * A picture that takes long computes; a process that was stopped, that waits for a disk or is starved by others does not, and its
- * picture is not to blame. Rendering takes 100 % of a core: on a machine with ten times as much to do as it can, it gets this share.
+ * picture is not to blame. Rendering takes 100 % of a core that nobody else wants, and 3.4 % of one that others want (`core/niceness.ts`).
  */
-const STALLED_SHARE = 0.1
+const STALLED_SHARE = 0.02
 /** proc_pid_stat(5): utime and stime are in ticks, 100 a second on every Linux of ours (sysconf(_SC_CLK_TCK)). */
 const TICK_MS = 10
 

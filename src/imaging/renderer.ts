@@ -5,21 +5,18 @@
 import { flushCompileCache } from 'node:module'
 import sharp from 'sharp'
 import { AppError } from '../core/errors.ts'
-import { setNiceness } from '../core/niceness.ts'
+import { BEHIND_ANSWERS, setNiceness } from '../core/niceness.ts'
 import { blockLoaders } from './open.ts'
 import { probe, probeCutShort } from './probe.ts'
 import { render } from './render.ts'
 import type { Probed } from './renderer-port.ts'
 import type { Answer, Failure, Outcome, Request, Taken } from './wire.ts'
 
-/** Below the server (0), so that hot hits go first when both want the core; above idle work (19). */
-const NICENESS = 10
-
 sharp.cache(false)
 // One job a process and a process a core: libvips' own threads would only get in each other's way.
 sharp.concurrency(1)
 blockLoaders()
-setNiceness(NICENESS)
+setNiceness(BEHIND_ANSWERS)
 
 const answerProbe = ({ path, limits, missing }: Extract<Request, { kind: 'probe' }>): Promise<Probed> =>
   missing === undefined ? probe(path, limits) : probeCutShort(path, limits, missing)

@@ -1,14 +1,17 @@
 import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { getPriority } from 'node:os'
 import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openDiskChunks } from '../../src/blobs/disk-chunks.ts'
 import { openDiskOriginals } from '../../src/blobs/disk-originals.ts'
 import { openDiskVariants } from '../../src/blobs/disk-variants.ts'
 import { createInProcessLocker, createInProcessNotices } from '../../src/coordination/in-process.ts'
+import { BEHIND_ANSWERS } from '../../src/core/niceness.ts'
 import { chunkStoreContract } from '../contract/chunk-store.ts'
 import { lockerContract, noticesContract } from '../contract/coordination.ts'
 import { originalStoreContract } from '../contract/original-store.ts'
 import { sampleKey, sampleVariant, variantStoreContract } from '../contract/variant-store.ts'
+import { threadNiceness } from '../fixtures/thread-niceness.ts'
 import { temporaryFolder } from '../fixtures/write-path.ts'
 
 originalStoreContract('disk', async () => {
@@ -39,6 +42,15 @@ variantStoreContract('disk', async () => {
       await folder[Symbol.asyncDispose]()
     },
   }
+})
+
+describe('the thread that writes variants', () => {
+  it.runIf(process.platform === 'linux')('works at a lower priority than the one that answers', async () => {
+    await using folder = await temporaryFolder()
+    await using store = await openDiskVariants({ folder: folder.path, budgetBytes: 1e9, gatherMs: 1 })
+    await store.put(sampleKey('a'), sampleVariant(10))
+    expect([...threadNiceness(process.pid)].sort()).toEqual([getPriority(), BEHIND_ANSWERS])
+  })
 })
 
 lockerContract('in process', createInProcessLocker)

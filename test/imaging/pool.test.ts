@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { BEHIND_ANSWERS } from '../../src/core/niceness.ts'
 import type { RenderPlan } from '../../src/core/render-plan.ts'
 import { createRendererPool, type RendererPool } from '../../src/imaging/pool.ts'
 import { threadNiceness } from '../fixtures/thread-niceness.ts'
@@ -63,7 +64,7 @@ describe('the renderer pool', () => {
     await using files = await pictures()
     await using pool = createRendererPool({ renderers: 1 })
     await renderVia(pool, files.large, { width: 300 })
-    expect(pool.pids.map((pid) => [...threadNiceness(pid)])).toEqual([[10]])
+    expect(pool.pids.map((pid) => [...threadNiceness(pid)])).toEqual([[BEHIND_ANSWERS]])
   })
 
   it('answers undecodable for a job that works beyond its deadline, and renders on', async () => {
