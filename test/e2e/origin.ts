@@ -90,12 +90,13 @@ export const startOrigin = async ({ data, env }: StartOptions = {}): Promise<Ori
     stop,
     async [Symbol.asyncDispose]() {
       await stop('SIGKILL')
-      if (!data) await rm(join(folder, '..'), { recursive: true, force: true })
+      // Its children find out that it has died, and write until they do.
+      if (!data) await rm(join(folder, '..'), { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }
 
-const START_LIMIT_MS = 30_000
+const START_LIMIT_MS = 60_000
 
 const listening = (child: ChildProcess, output: () => string): Promise<string> =>
   new Promise((resolve, reject) => {
@@ -104,12 +105,13 @@ const listening = (child: ChildProcess, output: () => string): Promise<string> =
       START_LIMIT_MS,
     )
     child.stdout?.on('data', () => {
-      const port = /http:\/\/localhost:(\d+)/.exec(output())?.[1]
+      const port = /http:\/\/localhost:(\d+)\D/.exec(output())?.[1]
       if (!port) return
       clearTimeout(late)
       resolve(`http://127.0.0.1:${port}`)
     })
-    child.once('exit', (code) => {
+    // Not at its exit: what it has said last may be read after that.
+    child.once('close', (code) => {
       clearTimeout(late)
       reject(new Error(`exited with ${code} before listening:\n${output()}`))
     })

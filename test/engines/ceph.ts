@@ -12,7 +12,7 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
-import { freePorts } from './port.ts'
+import { freePort } from './port.ts'
 
 const run = promisify(execFile)
 
@@ -91,7 +91,7 @@ const bringUp = async (
   stop: () => Promise<void>,
   storageClass: string | undefined,
 ): Promise<Ceph> => {
-  const [gateway = 0, monitor = 0, monitorV1 = 0] = await freePorts(3)
+  const [gateway, monitor, monitorV1] = [await freePort(), await freePort(), await freePort()]
   for (const name of ['mon', 'osd', 'rgw', 'run', 'log']) await mkdir(join(folder, name))
   const fsid = randomUUID()
   const addresses = `[v2:127.0.0.1:${monitor},v1:127.0.0.1:${monitorV1}]`
