@@ -47,7 +47,7 @@ export interface Stack extends AsyncDisposable {
   sharing(): Promise<void>
 }
 
-const SHARING_LIMIT_MS = 20_000
+const SHARING_LIMIT_MS = 60_000
 
 export const startStack = async ({ origins: count, env = {} }: StackOptions): Promise<Stack> => {
   await using opened = new AsyncDisposableStack()
