@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startFaultyProxy } from '../engines/faulty-proxy.ts'
 import { freePort } from '../engines/port.ts'
 import { begin, ORIEL, parseLines, run } from './command.ts'
 import { ADMIN_KEY, json, type Origin, startOrigin } from './origin.ts'
@@ -138,14 +139,22 @@ describe('oriel upload', () => {
     }
     const large = join(folder, 'large.jpg')
     await writeFile(large, picture(80 * 1024 * 1024))
-    const state = { ...env, XDG_STATE_HOME: join(folder, 'killed') }
+    await using proxy = await startFaultyProxy(Number(new URL(origin.url).port), 'http')
+    const state = { ...envFor(proxy.url), XDG_STATE_HOME: join(folder, 'killed') }
+    const chunks = () => proxy.seen.filter(({ method }) => method === 'PUT').length
+    // The third and all that follow are not answered: it is in the middle for certain.
+    proxy.set({ hang: true, only: ({ method }) => method === 'PUT' && chunks() > 2 })
     const first = begin(['upload', large, '-j', '1', '--json'], { env: state })
-    const uploads = join(folder, 'killed/oriel/uploads')
-    await expect.poll(() => readdir(uploads).catch(() => []), { timeout: 20_000, interval: 5 }).toHaveLength(1)
+    await expect.poll(chunks).toBe(3)
     first.child.kill('SIGKILL')
     await first.ended
+    const uploads = join(folder, 'killed/oriel/uploads')
+    expect(await readdir(uploads)).toHaveLength(1)
+    proxy.set({})
     const second = await run(['upload', large, '--json'], { env: state })
     expect(summaryOf(second.out)).toMatchObject({ uploaded: 1 })
+    // Eleven of 8 MiB, of which two were there.
+    expect(chunks()).toBe(3 + 9)
     expect(await readdir(uploads)).toEqual([])
   })
 })
@@ -156,7 +165,7 @@ describe('interruptions', () => {
     const port = String(await freePort())
     await using first = await startOrigin({ env: { PORT: port } })
     const running = begin(['upload', photos, '-r', '--json', '-j', '2'], { env: envFor(first.url) })
-    await expect.poll(() => running.lines().length, { timeout: 30_000, interval: 5 }).toBeGreaterThan(3)
+    await expect.poll(() => running.lines().length, { interval: 5 }).toBeGreaterThan(3)
     await first.stop('SIGKILL')
     await using second = await startOrigin({ data: first.data, env: { PORT: port } })
     const { code, out } = await running.ended
@@ -169,20 +178,28 @@ describe('interruptions', () => {
   it('goes on after kill -9 of its own, and after Ctrl-C', async () => {
     const photos = await makePhotos('killed-client', 60)
     await using server = await startOrigin()
-    const mine = envFor(server.url)
+    await using proxy = await startFaultyProxy(Number(new URL(server.url).port), 'http')
+    const mine = envFor(proxy.url)
     const args = ['upload', photos, '-r', '--json', '-j', '2']
-    const first = begin(args, { env: mine })
-    await expect.poll(() => first.lines().length, { timeout: 30_000, interval: 5 }).toBeGreaterThan(3)
+    /** Uploads after the first five are not answered, so that it cannot be done before it is stopped. */
+    const untilStuck = async () => {
+      let begun = 0
+      proxy.set({ hang: true, only: ({ path }) => path.startsWith('/assets/upload') && ++begun > 5 })
+      const running = begin(args, { env: mine })
+      await expect.poll(() => running.lines().filter(({ status }) => status === 'uploaded').length).toBe(5)
+      await expect.poll(() => proxy.done()).toBeGreaterThan(0)
+      return running
+    }
+    const first = await untilStuck()
     first.child.kill('SIGKILL')
     await first.ended
-    const second = begin(args, { env: mine })
-    const uploaded = () => second.lines().filter(({ status }) => status === 'uploaded').length
-    await expect.poll(uploaded, { timeout: 30_000, interval: 5 }).toBeGreaterThan(3)
+    const second = await untilStuck()
     second.child.kill('SIGINT')
     const stopped = await second.ended
     expect(stopped.code).toBe(130)
     expect(summaryOf(stopped.out)).toMatchObject({ complete: false, error: 'interrupted' })
-    expect(stopped.err).toMatch(/interrupted\. \d+ of 60 files were done; the same command goes on from there/)
+    expect(stopped.err).toMatch(/interrupted\. 10 of 60 files were done; the same command goes on from there/)
+    proxy.set({})
     const third = await run(args, { env: mine })
     expect(third.code).toBe(0)
     const hashes = await hashesOn(server)

@@ -16,6 +16,17 @@ const openToOthers = async (folder: string): Promise<readonly string[]> => {
   return names.filter((_, at) => ((modes[at] ?? 0) & 0o077) !== 0)
 }
 
+/** Its renderers, and whatever else it has started. */
+const childrenOf = ({ pid }: Origin): readonly number[] =>
+  spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter(Boolean)
+    .map(Number)
+
+/** Not one that has ended and is only waited for. */
+const isAlive = (pid: number): boolean =>
+  /^[^Z]/.test(spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout)
+
 /** Variants done, being made and waiting to be. */
 const rendersBegun = async ({ url }: Origin): Promise<number> => {
   const text = await (await fetch(`${url}/metrics`)).text()
@@ -57,7 +68,7 @@ describe('the process', () => {
       const { hash } = await origin.upload(photo)
       expect((await fetch(`${origin.url}/i/${hash}/320x.webp`)).status).toBe(200)
       // Polled, since files that are there for a moment only may go while they are looked at.
-      await expect.poll(() => openToOthers(data), { timeout: 10_000 }).toEqual([])
+      await expect.poll(() => openToOthers(data)).toEqual([])
     }
     await rm(parent, { recursive: true, force: true })
   })
@@ -65,14 +76,23 @@ describe('the process', () => {
   it('on SIGTERM ends what is in flight, then exits 0 and leaves no child behind', async () => {
     await using origin = await startOrigin()
     const { hash } = await origin.upload(photo)
-    const widths = [600, 640, 720, 750, 768, 800, 828, 900]
-    const inFlight = widths.map((width) => fetch(`${origin.url}/i/${hash}/${width}x.avif`))
+    await (await fetch(`${origin.url}/i/${hash}/32x.webp`)).arrayBuffer()
+    // Stopped, so that what they render is in flight for certain; small, so that it is done long before the drain cuts it off.
+    const renderers = childrenOf(origin)
+    for (const pid of renderers) process.kill(pid, 'SIGSTOP')
+    const widths = [64, 80, 96, 120, 128, 150, 160, 180]
+    const inFlight = widths.map((width) => fetch(`${origin.url}/i/${hash}/${width}x.webp`))
     // In flight is what has reached the server: a connection that has not said anything yet may be closed.
-    await expect.poll(() => rendersBegun(origin), { timeout: 20_000, interval: 5 }).toBe(8)
-    const [code, ...answers] = await Promise.all([origin.stop('SIGTERM'), ...inFlight])
+    await expect.poll(() => rendersBegun(origin)).toBe(1 + widths.length)
+    const stopped = origin.stop('SIGTERM')
+    await expect.poll(() => origin.output()).toContain('draining')
+    for (const pid of renderers) process.kill(pid, 'SIGCONT')
+    const [code, ...answers] = await Promise.all([stopped, ...inFlight])
     expect(code).toBe(0)
-    expect(answers.map((answer) => answer.status)).toEqual(Array(8).fill(200))
-    expect(spawnSync('pgrep', ['-P', String(origin.pid)], { encoding: 'utf8' }).stdout).toBe('')
+    expect(answers.map((answer) => answer.status)).toEqual(widths.map(() => 200))
+    expect(renderers).not.toEqual([])
+    // They end with the line to their parent, which may have been read a moment after it.
+    await expect.poll(() => renderers.filter(isAlive)).toEqual([])
   })
 
   it('after kill -9 serves what it acknowledged, and knows the same admin key', async () => {
@@ -93,9 +113,10 @@ describe('the process', () => {
   it('tells operators that it is alive, ready, and what it counts', async () => {
     await using origin = await startOrigin()
     expect((await fetch(`${origin.url}/healthz`)).status).toBe(200)
-    const ready = await json<{ status: string; engines: object }>(await fetch(`${origin.url}/readyz`))
-    expect(Object.keys(ready.engines)).toEqual(['metadata', 'blobs', 'renderers', 'analytics'])
-    expect(ready.status).toBe('ready')
+    const ready = async () => json<{ status: string; engines: object }>(await fetch(`${origin.url}/readyz`))
+    // An engine that does not answer in a second is down, as one may be on a machine that has just started many.
+    await expect.poll(async () => (await ready()).status).toBe('ready')
+    expect(Object.keys((await ready()).engines)).toEqual(['metadata', 'blobs', 'renderers', 'analytics'])
     const metrics = await (await fetch(`${origin.url}/metrics`)).text()
     expect(metrics).toContain('\noriel_delivery_hot_total 0\n')
     const kinds = [...metrics.matchAll(/^# TYPE (oriel_\w+) (\w+)$/gm)].map(([, name = '', kind]) => ({ name, kind }))
@@ -126,7 +147,7 @@ describe('the process', () => {
     const summary = async () =>
       json<{ rows: { tier: string; status: number }[]; total: { requests: number } }>(await ask())
     // An original is counted when its stream has closed, which we see before the server does.
-    await expect.poll(async () => (await summary()).total.requests, { timeout: 10_000 }).toBe(4)
+    await expect.poll(async () => (await summary()).total.requests).toBe(4)
     const { rows } = await summary()
     expect(rows.map((row) => `${row.tier} ${row.status}`).sort()).toEqual([
       'memory 200',
