@@ -1,7 +1,6 @@
 import { copyFile, mkdir, readdir, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { createAnalytics } from '../../src/analytics/analytics.ts'
 import { startChdb } from '../../src/analytics/chdb-process.ts'
 import { DIMENSION_NAMES } from '../../src/analytics/dimensions.ts'
 import { encodeFrame } from '../../src/analytics/frame.ts'
@@ -9,7 +8,7 @@ import { AppError } from '../../src/core/errors.ts'
 import type { EventSubject } from '../../src/core/event.ts'
 import { BEHIND_ANSWERS } from '../../src/core/niceness.ts'
 import { threadNiceness } from '../fixtures/thread-niceness.ts'
-import { ask, askUntilComplete, engineRuns, readRows, temporaryFolder } from './harness.ts'
+import { ask, askUntilComplete, engineRuns, readRows, startAnalytics, temporaryFolder } from './harness.ts'
 import { createLog, OCCURRENCE, SUBJECT } from './recording-events.ts'
 
 const ODD = [
@@ -30,7 +29,7 @@ const ODD = [
 describe.runIf(engineRuns)('analytics on the embedded engine', () => {
   it('gives rows back exactly as recorded, however odd the text', async () => {
     await using folder = await temporaryFolder()
-    const analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    const analytics = await startAnalytics({ dataDir: folder.path, log: createLog() })
     for (const text of ODD) {
       const odd = { hash: text, owner: text, variantClass: text, formatServed: text }
       analytics.recorder.record(analytics.recorder.prepare({ ...SUBJECT, ...odd }), {
@@ -53,7 +52,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
 
   it('keeps every column of an event', async () => {
     await using folder = await temporaryFolder()
-    const analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    const analytics = await startAnalytics({ dataDir: folder.path, log: createLog() })
     const subject: EventSubject = { ...SUBJECT, slowNetwork: true, dpr: 1.5, formatAsked: 'webp' }
     const occurrence = { ...OCCURRENCE, tier: 'render', queueMs: 1.25, renderMs: 35.5, totalMs: 12_345.678 } as const
     const before = Date.now()
@@ -106,7 +105,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
 
   it('answers by every dimension and filter, counts right, and takes no SQL from values', async () => {
     await using folder = await temporaryFolder()
-    await using analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    await using analytics = await startAnalytics({ dataDir: folder.path, log: createLog() })
     const { recorder } = analytics
     const picture = recorder.prepare({ ...SUBJECT, originalBytes: 100_000 })
     const robot = recorder.prepare({ ...SUBJECT, owner: "o'brien", slowNetwork: true, originalBytes: 100_000 })
@@ -155,7 +154,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
 
   it('stops when idle and starts again for the next question, which sees all before it', async () => {
     await using folder = await temporaryFolder()
-    await using analytics = await createAnalytics({ dataDir: folder.path, log: createLog(), idleMs: 50 })
+    await using analytics = await startAnalytics({ dataDir: folder.path, log: createLog(), idleMs: 50 })
     const template = analytics.recorder.prepare(SUBJECT)
     expect(analytics.health().state).toBe('idle')
     for (let round = 1; round <= 2; round++) {
@@ -168,7 +167,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
 
   it.runIf(process.platform === 'linux')('works at a lower priority than the server, in every thread', async () => {
     await using folder = await temporaryFolder()
-    await using analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    await using analytics = await startAnalytics({ dataDir: folder.path, log: createLog() })
     await askUntilComplete(analytics, {})
     const values = threadNiceness(analytics.enginePid() ?? 0)
     // ClickHouse's MemoryWorker gives itself −20 where it may, as root: it looks at the memory a few times a second.
@@ -177,7 +176,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
 
   it('loads without being asked once enough is waiting', async () => {
     await using folder = await temporaryFolder()
-    await using analytics = await createAnalytics({ dataDir: folder.path, log: createLog(), drainBytes: 1, paceMs: 20 })
+    await using analytics = await startAnalytics({ dataDir: folder.path, log: createLog(), drainBytes: 1, paceMs: 20 })
     analytics.recorder.record(analytics.recorder.prepare(SUBJECT), OCCURRENCE)
     while (analytics.stats.insertedRows < 1 || analytics.stats.spool.segments > 0)
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -194,7 +193,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
     await writeFile(join(spool, '000000000000-aaaaaaaaaaaa.2.ready'), refused)
     await writeFile(join(spool, '000000000001-bbbbbbbbbbbb.1.ready'), 'a\tstranger\tto\tthe\ttable\n1\t2\t3\t4\t5\n')
     const log = createLog()
-    await using analytics = await createAnalytics({ dataDir: folder.path, log })
+    await using analytics = await startAnalytics({ dataDir: folder.path, log })
     analytics.recorder.record(analytics.recorder.prepare(SUBJECT), OCCURRENCE)
     const summary = await ask(analytics, {})
     expect([summary.complete, summary.rows[0]?.requests]).toEqual([true, 1])
@@ -206,7 +205,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
     await using folder = await temporaryFolder()
     const dir = join(folder.path, 'spool', 'events')
     const record = async () => {
-      const analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+      const analytics = await startAnalytics({ dataDir: folder.path, log: createLog() })
       for (let i = 0; i < 100; i++) analytics.recorder.record(analytics.recorder.prepare(SUBJECT), OCCURRENCE)
       return analytics
     }
@@ -214,17 +213,17 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
     const [name = ''] = (await readdir(dir)).filter((file) => file.endsWith('.ready'))
     await using copy = await temporaryFolder()
     await copyFile(join(dir, name), join(copy.path, name))
-    const first = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    const first = await startAnalytics({ dataDir: folder.path, log: createLog() })
     expect((await ask(first, {})).rows[0]?.requests).toBe(100)
     await first.close()
     await copyFile(join(copy.path, name), join(dir, name))
-    await using second = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    await using second = await startAnalytics({ dataDir: folder.path, log: createLog() })
     expect((await ask(second, {})).rows[0]?.requests).toBe(100)
   })
 
   it('puts a data folder that will not open aside and carries on empty', async () => {
     await using folder = await temporaryFolder()
-    const before = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    const before = await startAnalytics({ dataDir: folder.path, log: createLog() })
     before.recorder.record(before.recorder.prepare(SUBJECT), OCCURRENCE)
     await ask(before, {})
     await before.close()
@@ -233,7 +232,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
     )
     await truncate(join(folder.path, 'analytics', metadata ?? ''))
     const log = createLog()
-    await using after = await createAnalytics({ dataDir: folder.path, log })
+    await using after = await startAnalytics({ dataDir: folder.path, log })
     after.recorder.record(after.recorder.prepare(SUBJECT), OCCURRENCE)
     expect((await askUntilComplete(after, {})).rows[0]?.requests).toBe(1)
     expect((await readdir(folder.path)).filter((name) => name.startsWith('analytics.broken-'))).toHaveLength(1)
@@ -242,11 +241,11 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
 
   it('waits, and does not put the folder aside, while another process has it open', async () => {
     await using folder = await temporaryFolder()
-    await using holder = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    await using holder = await startAnalytics({ dataDir: folder.path, log: createLog() })
     holder.recorder.record(holder.recorder.prepare(SUBJECT), OCCURRENCE)
     await ask(holder, {})
     await using other = await temporaryFolder()
-    await using blocked = await createAnalytics({ dataDir: other.path, log: createLog() })
+    await using blocked = await startAnalytics({ dataDir: other.path, log: createLog() })
     await symlink(join(folder.path, 'analytics'), join(other.path, 'analytics'))
     await expect(ask(blocked, {})).rejects.toThrow(AppError)
     expect(blocked.health().state).toBe('recovering')
@@ -266,7 +265,7 @@ describe.runIf(engineRuns)('analytics on the embedded engine', () => {
     url.username = server.username
     url.password = server.password
     const remote = { dataDir: folder.path, url: url.href, paceMs: 50 }
-    const up = await createAnalytics({ ...remote, log: createLog() })
+    const up = await startAnalytics({ ...remote, log: createLog() })
     up.recorder.record(up.recorder.prepare(SUBJECT), OCCURRENCE)
     expect((await ask(up, { group_by: 'tier' })).rows).toMatchObject([{ tier: 'memory', requests: 1 }])
     up.recorder.record(up.recorder.prepare(SUBJECT), OCCURRENCE)
@@ -288,7 +287,7 @@ describe('analytics without an engine', () => {
     await using folder = await temporaryFolder()
     const log = createLog()
     const options = { dataDir: folder.path, log, binding: 'chdb-is-not-here', drainBytes: 1, paceMs: 20 }
-    const analytics = await createAnalytics(options)
+    const analytics = await startAnalytics(options)
     analytics.recorder.record(analytics.recorder.prepare(SUBJECT), OCCURRENCE)
     await expect(ask(analytics, {})).rejects.toMatchObject({ kind: 'busy' })
     expect(analytics.health()).toMatchObject({
@@ -299,7 +298,7 @@ describe('analytics without an engine', () => {
     analytics.recorder.record(analytics.recorder.prepare(SUBJECT), OCCURRENCE)
     await analytics.close()
     expect(analytics.stats.recorded).toBe(2)
-    await using again = await createAnalytics(options)
+    await using again = await startAnalytics(options)
     expect(again.stats.spool.recoveredRows).toBe(2)
   })
 })

@@ -1,8 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { createAnalytics } from '../../src/analytics/analytics.ts'
-import { askUntilComplete, engineRuns, readRows, temporaryFolder } from './harness.ts'
+import { askUntilComplete, engineRuns, readRows, startAnalytics, temporaryFolder } from './harness.ts'
 import { createLog, OCCURRENCE, SUBJECT } from './recording-events.ts'
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -32,7 +31,7 @@ describe.runIf(engineRuns)('after a crash', () => {
     const promised: number[] = []
     for (const [round, afterInserts] of [0, 1, 500, 1500].entries())
       promised.push(await recordUntilKilled(folder.path, `r${round}-`, afterInserts))
-    const analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    const analytics = await startAnalytics({ dataDir: folder.path, log: createLog() })
     await askUntilComplete(analytics, {})
     await analytics.close()
     const rows = await readRows(folder.path, 'SELECT hash, count() AS times FROM delivery_events GROUP BY hash')
@@ -47,13 +46,13 @@ describe.runIf(engineRuns)('after a crash', () => {
 
   it('of the engine in the middle of loading, nothing recorded is lost or doubled', async () => {
     await using folder = await temporaryFolder()
-    const analytics = await createAnalytics({
+    const analytics = await startAnalytics({
       dataDir: folder.path,
       log: createLog(),
       segmentBytes: 20_000,
       drainBytes: 1,
       paceMs: 5,
-      heartbeatTimeoutMs: 2000,
+      heartbeatTimeoutMs: 5000,
     })
     let next = 0
     for (const signal of ['SIGKILL', 'SIGSTOP', 'SIGSEGV', 'SIGKILL'] as const) {
@@ -78,7 +77,7 @@ describe.runIf(engineRuns)('after a crash', () => {
     await using folder = await temporaryFolder()
     await recordUntilKilled(folder.path, 'x', 1)
     // The engine holds a lock on its folder for as long as it lives.
-    await using analytics = await createAnalytics({ dataDir: folder.path, log: createLog() })
+    await using analytics = await startAnalytics({ dataDir: folder.path, log: createLog() })
     expect((await askUntilComplete(analytics, {})).complete).toBe(true)
   })
 })

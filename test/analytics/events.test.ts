@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { createAnalytics } from '../../src/analytics/analytics.ts'
 import { readEdgeBatch } from '../../src/analytics/edge-batch.ts'
 import { parseEdgeLine } from '../../src/analytics/edge-line.ts'
 import { createEventsRoutes } from '../../src/analytics/events-routes.ts'
@@ -10,7 +9,7 @@ import { createInProcessLocker } from '../../src/coordination/in-process.ts'
 import { createGuards } from '../../src/http/principal.ts'
 import { problemResponse } from '../../src/http/problem.ts'
 import { openSqliteMetadata } from '../../src/metadata/sqlite.ts'
-import { askUntilComplete, engineRuns, temporaryFolder } from './harness.ts'
+import { askUntilComplete, engineRuns, startAnalytics, temporaryFolder } from './harness.ts'
 import { createLog, OCCURRENCE, SUBJECT } from './recording-events.ts'
 
 const HASH = 'ab'.repeat(32)
@@ -40,7 +39,7 @@ const now = (more: object = {}) => line({ time: new Date().toISOString(), ...mor
 
 const open = async (budget = 2 ** 30) => {
   const folder = await temporaryFolder()
-  const analytics = await createAnalytics({ dataDir: folder.path, log: createLog(), spoolBudgetBytes: budget })
+  const analytics = await startAnalytics({ dataDir: folder.path, log: createLog(), spoolBudgetBytes: budget })
   const metadata = await openSqliteMetadata(join(folder.path, 'oriel.db'))
   const guards = createGuards('the-admin-key', async () => 'someone' as never)
   const { routes, stats } = createEventsRoutes({

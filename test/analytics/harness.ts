@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Analytics } from '../../src/analytics/analytics.ts'
+import { type Analytics, type AnalyticsOptions, createAnalytics } from '../../src/analytics/analytics.ts'
 import { createChdbEngine } from '../../src/analytics/chdb-engine.ts'
 import { questionParameters, readQuestion } from '../../src/analytics/question.ts'
 import type { Summary } from '../../src/analytics/summary.ts'
@@ -14,8 +14,15 @@ export const temporaryFolder = async () => {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) }
 }
 
+/**
+ * A question waits for the events before it longer than for a dashboard: the engine works at a low priority, so its start, half a second
+ * here, takes more than the 10 s of the default beside others that never rest.
+ */
+export const startAnalytics = (options: AnalyticsOptions): Promise<Analytics> =>
+  createAnalytics({ drainWaitMs: 60_000, ...options })
+
 export const ask = (analytics: Analytics, parameters: Record<string, string>): Promise<Summary> =>
-  analytics.query(readQuestion(questionParameters.parse(parameters), 400, Date.now()), AbortSignal.timeout(50_000))
+  analytics.query(readQuestion(questionParameters.parse(parameters), 400, Date.now()), AbortSignal.timeout(110_000))
 
 /** Waits out an engine that another process has just let go of, or that is being started again. */
 export const askUntilComplete = async (analytics: Analytics, parameters: Record<string, string>): Promise<Summary> => {
@@ -36,7 +43,7 @@ export const readRows = async (dataDir: string, sql: string): Promise<Record<str
   try {
     return await engine.use(
       async (client) => (await client.query({ query: sql, format: 'JSONEachRow' })).json<Record<string, unknown>>(),
-      AbortSignal.timeout(50_000),
+      AbortSignal.timeout(110_000),
     )
   } finally {
     await engine.close()
@@ -47,7 +54,7 @@ const findEngine = async (): Promise<boolean> => {
   await using folder = await temporaryFolder()
   const engine = createChdbEngine({ dir: join(folder.path, 'data'), schema: [], log: createLog() })
   try {
-    await engine.use((client) => client.ping(), AbortSignal.timeout(30_000))
+    await engine.use((client) => client.ping(), AbortSignal.timeout(60_000))
     return true
   } catch {
     console.log(`left out: tests on the embedded engine (${engine.health().detail.split('\n', 1)[0]})`)

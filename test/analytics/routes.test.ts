@@ -1,17 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { createAnalytics } from '../../src/analytics/analytics.ts'
 import { METRIC_NAMES } from '../../src/analytics/dimensions.ts'
 import { createAnalyticsRoutes } from '../../src/analytics/routes.ts'
 import { createGuards } from '../../src/http/principal.ts'
 import { problemResponse } from '../../src/http/problem.ts'
-import { engineRuns, temporaryFolder } from './harness.ts'
+import { engineRuns, startAnalytics, temporaryFolder } from './harness.ts'
 import { createLog, OCCURRENCE, SUBJECT } from './recording-events.ts'
 
 const ADMIN = { Authorization: 'Bearer the-admin-key' }
 
 const open = async (binding = 'chdb') => {
   const folder = await temporaryFolder()
-  const analytics = await createAnalytics({ dataDir: folder.path, log: createLog(), binding })
+  const analytics = await startAnalytics({ dataDir: folder.path, log: createLog(), binding })
   const routes = createAnalyticsRoutes({
     guards: createGuards('the-admin-key', async () => undefined),
     query: analytics.query,
