@@ -36,6 +36,8 @@ export const createPurgeRetries = (
   let dropped = 0
   let expired = 0
   let working = false
+  /** Is told right now, and counts as pending until that has an end. */
+  let telling: Digest | undefined
 
   const work = async (): Promise<void> => {
     let pauseMs = FIRST_PAUSE_MS
@@ -52,7 +54,10 @@ export const createPurgeRetries = (
           onExpired(digest, ageMs)
           continue
         }
-        const confirmed = await attempt(digest)
+        telling = digest
+        const confirmed = await attempt(digest).finally(() => {
+          telling = undefined
+        })
         stop.signal.throwIfAborted()
         if (confirmed) {
           pauseMs = FIRST_PAUSE_MS
@@ -83,7 +88,7 @@ export const createPurgeRetries = (
         })
     },
     get pending() {
-      return pending.size
+      return pending.size + (telling === undefined || pending.has(telling) ? 0 : 1)
     },
     get dropped() {
       return dropped

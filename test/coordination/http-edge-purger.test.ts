@@ -183,6 +183,25 @@ describe('what an edge is told', () => {
 const NOBODY = () => undefined
 
 describe('purges to be tried again', () => {
+  it('count what is being told as pending, until that has an end', async () => {
+    const answer = Promise.withResolvers<boolean>()
+    const begun = Promise.withResolvers<void>()
+    using retries = createPurgeRetries(
+      () => {
+        begun.resolve()
+        return answer.promise
+      },
+      () => {},
+    )
+    retries.add(digestOf(1))
+    await begun.promise
+    expect(retries.pending).toBe(1)
+    retries.add(digestOf(1))
+    expect(retries.pending).toBe(1)
+    answer.resolve(true)
+    await until(() => retries.pending === 0)
+  })
+
   it('are given up, and told of, when the edge can have nothing left to forget', async () => {
     const DAY_MS = 86_400_000
     let now = 0
