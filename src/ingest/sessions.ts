@@ -109,7 +109,7 @@ export const createSessions = (ports: SessionPorts, limits: SessionLimits) => {
     received: async (session: UploadSession): Promise<readonly SentPart[]> => {
       const state = stateAt(session, new Date())
       // Whoever began to complete it has found it whole; who waits for that asks every two seconds, and a listing of 50 GB is seven calls.
-      if (state === 'completing') return allChunks(session)
+      if (state === 'completing' || state === 'done') return allChunks(session)
       const pieces = await listPieces(metadata.read, session.id)
       return state === 'receiving' ? ports.parts.withSent(session, pieces) : pieces
     },

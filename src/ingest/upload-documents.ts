@@ -108,9 +108,9 @@ export type SessionDocument = z.infer<typeof SessionSchema>
 /** @param pieces in order; none are left of a session that has ended. */
 export const describeSession = (session: UploadSession, pieces: readonly SentPart[]): SessionDocument => {
   const state = stateAt(session, new Date())
-  const ended = state !== 'receiving' && state !== 'completing'
-  const numbered = session.protocol === 'chunks' && !ended
   const whole = state === 'done'
+  const kept = whole || state === 'receiving' || state === 'completing'
+  const numbered = session.protocol === 'chunks' && kept
   const received = pieces.reduce((sum, { bytes }) => sum + bytes, 0)
   return {
     upload_session_id: session.id,

@@ -113,6 +113,8 @@ describe('a resumable upload', () => {
       state: 'done',
       asset_id: made.body.id,
       received_bytes: file.length,
+      received_chunks: [0, 1, 2, 3],
+      missing_chunks: [],
     })
     expect(await filesOf(path)).toEqual([])
     expect(await readdir(join(path.folder, 'staging'))).toEqual([])
