@@ -165,8 +165,9 @@ describe('what compose.yaml asks of an origin', () => {
     const checks = Object.values(services).flatMap(({ healthcheck }) => healthcheck?.test.join(' ') ?? [])
     const ours = checks.flatMap((check) => /:(?:3000|8080)(\/\w+)/.exec(check)?.[1] ?? [])
     expect(ours.sort()).toEqual(['/healthz', '/readyz', '/readyz'])
+    // Polled, since a machine that has just started every engine may take more than the second that a check is given.
     for (const path of [...ours, '/metrics'])
-      expect([path, (await fetch(origin.url + path)).status]).toEqual([path, 200])
+      await expect.poll(async () => [path, (await fetch(origin.url + path)).status]).toEqual([path, 200])
     expect(read('deploy/prometheus.yml')).toContain('metrics_path: /metrics')
   })
 

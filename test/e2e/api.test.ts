@@ -317,8 +317,8 @@ describe('readiness', () => {
       return [response.status, engines.blobs.state]
     }
     await rename(folder, `${folder}.away`)
-    await expect.poll(readiness, { timeout: 10_000 }).toEqual([503, 'down'])
+    await expect.poll(readiness).toEqual([503, 'down'])
     await rename(`${folder}.away`, folder)
-    await expect.poll(readiness, { timeout: 10_000 }).toEqual([200, 'ready'])
+    await expect.poll(readiness).toEqual([200, 'ready'])
   })
 })

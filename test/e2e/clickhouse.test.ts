@@ -71,9 +71,11 @@ it('serves and keeps events through an outage, also those of an origin killed in
   server.proxy.set({ down: true })
   await Promise.all([request(here, 'outage', 50), request(there, 'outage', 20)])
   expect((await here.api('/analytics/summary')).status).toBe(503)
-  const ready = await fetch(`${here.url}/readyz`)
-  expect(ready.status).toBe(200)
-  expect(await json(ready)).toMatchObject({ engines: { analytics: { state: 'degraded' } } })
+  const readiness = async () => {
+    const answer = await fetch(`${here.url}/readyz`)
+    return [answer.status, await json(answer)]
+  }
+  await expect.poll(readiness, PATIENT).toMatchObject([200, { engines: { analytics: { state: 'degraded' } } }])
   await expect.poll(() => metric(there, 'analytics_recorded_total'), PATIENT).toBe(20)
   expect(await metric(there, 'analytics_spool_bytes')).toBeGreaterThan(0)
   await there.stop('SIGKILL')

@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest'
 import { nginxThere, PURGE_KEY, startNginx } from '../engines/nginx.ts'
 import { freePort } from '../engines/port.ts'
 import { picture } from '../fixtures/write-path.ts'
+import { metric } from './metric.ts'
 import { json, type Origin, startOrigin } from './origin.ts'
 
 const CHROME = {
@@ -52,6 +53,9 @@ const startBoth = async (settings: Parameters<typeof startNginx>[0] = {}) => {
 const member = (response: Response): string | undefined =>
   /oriel-edge; .*/.exec(response.headers.get('cache-status') ?? '')?.[0]
 
+/** Purges that an edge has not confirmed yet. */
+const pendingOf = (origin: Origin): Promise<number> => metric(origin, 'edges_pending')
+
 const body = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer())
 
 describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
@@ -79,6 +83,7 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
 
   it('answers 410 from the moment that a delete returns, and 404 once it is private, for every variant', async () => {
     await using both = await startBoth()
+    const outcomes: (string | undefined)[] = []
     for (const [change, status] of [
       ['DELETE', 410],
       ['PATCH', 404],
@@ -100,7 +105,10 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
         }),
       })
       expect(answer.status).toBe(200)
-      expect((await json<Told>(answer)).purge).toEqual({ tiers: { [both.address]: 'confirmed' } })
+      const outcome = (await json<Told>(answer)).purge?.tiers[both.address]
+      outcomes.push(outcome)
+      // One that takes longer than 2 s, on a machine that stands still, is told again.
+      if (outcome !== 'confirmed') await expect.poll(() => pendingOf(both.origin)).toBe(0)
       for (const path of paths) expect([path, (await both.get(path, CHROME)).status]).toEqual([path, status])
       const back = await (change === 'DELETE'
         ? both.origin.api(`/assets/${id}/restore`, { method: 'POST' })
@@ -113,13 +121,12 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
       for (const path of paths) {
         // At once from the origin, from the cache as soon as nginx has looked for the purge's file again.
         expect((await both.get(path, CHROME)).status).toBe(200)
-        for (let tries = 0; tries < 200 && member(await both.get(path, CHROME)) !== 'oriel-edge; hit'; tries++)
-          await sleep(50)
-        expect([path, member(await both.get(path, CHROME))]).toEqual([path, 'oriel-edge; hit'])
+        await expect.poll(async () => [path, member(await both.get(path, CHROME))]).toEqual([path, 'oriel-edge; hit'])
       }
     }
-    const metrics = await (await fetch(`${both.origin.url}/metrics`)).text()
-    expect(metrics).toMatch(/^oriel_edges_confirmed_total 4$/m)
+    expect(outcomes).toContain('confirmed')
+    // Each was hidden and shown.
+    await expect.poll(() => metric(both.origin, 'edges_confirmed_total')).toBeGreaterThanOrEqual(4)
   })
 
   it('keeps a picture again whoever shows it again: also an upload, also of bytes whose hash was removed meanwhile', async () => {
@@ -132,7 +139,8 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
       const { id, hash } = await both.origin.upload(bytes)
       await body(await both.get(path(hash)))
       await both.origin.api(`/assets/${id}`, { method: 'DELETE' })
-      expect([await gone(hash), (await both.get(path(hash))).status]).toEqual(['gone', 410])
+      const seen = async () => [await gone(hash), (await both.get(path(hash))).status]
+      await expect.poll(seen).toEqual(['gone', 410])
       if (end === 'removed') {
         const cleaned = await both.origin.api(`/internal/assets/${id}/cleanup?force=true`, { method: 'POST' })
         expect(await json(cleaned)).toMatchObject({ original_removed: true })
@@ -140,7 +148,7 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
       // Its bytes again, as another asset.
       const again = await both.origin.upload(bytes)
       expect(again.hash).toBe(hash)
-      expect([await gone(hash), (await both.get(path(hash))).status]).toEqual(['kept', 200])
+      await expect.poll(seen).toEqual(['kept', 200])
     }
   })
 
@@ -168,12 +176,9 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
     const { id, hash } = await origin.upload(await picture(1))
     const answer = await origin.api(`/assets/${id}`, { method: 'DELETE' })
     expect((await json<Told>(answer)).purge).toEqual({ tiers: { [address]: 'unreachable' } })
-    const pending = async () =>
-      /^oriel_edges_pending (\d+)$/m.exec(await (await fetch(`${origin.url}/metrics`)).text())?.[1]
-    expect(await pending()).toBe('1')
+    expect(await pendingOf(origin)).toBe(1)
     await using edge = await startNginx({ port, origins: upstream(origin.url) })
-    for (let tries = 0; tries < 600 && (await pending()) !== '0'; tries++) await sleep(50)
-    expect(await pending()).toBe('0')
+    await expect.poll(() => pendingOf(origin)).toBe(0)
     expect(await readFile(join(edge.folder, 'state', 'gone', hash.slice(0, 2), hash), 'utf8')).toBe(hash)
   })
 
@@ -197,7 +202,8 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
   })
 
   it('never keeps what is private, and keeps refusals for seconds only', async () => {
-    await using both = await startBoth({ refusedSeconds: 1 })
+    await using both = await startBoth({ refusedSeconds: 60 })
+    await using forgetful = await startNginx({ origins: upstream(both.origin.url), refusedSeconds: 1 })
     const { id, hash } = await both.origin.upload(await picture(3), 'image/jpeg', '?visibility=private')
     const { signed_url: signed } = await json<{ signed_url: string }>(await both.origin.api(`/assets/${id}`))
     const path = signed.slice(signed.indexOf('/i/'))
@@ -211,6 +217,7 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
     const refused = `/i/${hash}/320x.webp`
     expect((await both.get(refused)).status).toBe(404)
     expect(member(await both.get(refused))).toBe('oriel-edge; hit')
+    expect((await fetch(forgetful.url + refused)).status).toBe(404)
     await both.origin.api(`/assets/${id}`, {
       method: 'PATCH',
       body: '{"visibility":"public"}',
@@ -218,7 +225,7 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
     })
     // Past its time a refusal is asked about before it is repeated, however long that time is over.
     await sleep(2_100)
-    expect((await both.get(refused)).status).toBe(200)
+    expect((await fetch(forgetful.url + refused)).status).toBe(200)
   })
 
   it('cuts ranges out of originals that are larger than a slice', async () => {
@@ -256,7 +263,9 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
     expect(img).toContain(`src="${both.edge.url}/i/`)
     await body(await both.get(`/i/${hash}/320x.auto?fit=cover&sig=secret`, CHROME))
     await body(await both.get(`/i/${hash}/320x.auto`, CHROME))
-    const lines = await eventLines(join(both.edge.folder, 'events.log.gz'), 2)
+    // Two workers, and each writes when it has gathered enough: in the order of what they say.
+    const told = await eventLines(join(both.edge.folder, 'events.log.gz'), 2)
+    const lines = told.toSorted((one, two) => Number(two.status) - Number(one.status))
     expect(lines.map(({ hash: of, status, edge }) => ({ of, status, edge }))).toEqual([
       { of: hash, status: 403, edge: 'MISS' },
       { of: hash, status: 200, edge: 'MISS' },
@@ -273,7 +282,7 @@ describe.runIf(nginxThere)('an edge of nginx in front of an origin', () => {
 
 /** Waits until nginx has flushed; its file has no end while it runs. */
 const eventLines = async (path: string, count: number): Promise<readonly Record<string, unknown>[]> => {
-  for (let tries = 0; tries < 300; tries++) {
+  for (let tries = 0; tries < 1_200; tries++) {
     const file = await readFile(path).catch(() => Buffer.alloc(0))
     const text = file.length > 0 ? gunzipSync(file, { finishFlush: constants.Z_SYNC_FLUSH }).toString() : ''
     const lines = text.split('\n').filter(Boolean)
@@ -343,7 +352,7 @@ describe.runIf(nginxThere)('an edge of nginx under load and without its origin',
     expect(await get()).toEqual([200, 'picture 1', 'oriel-edge; fwd=uri-miss'])
     await sleep(2_100)
     expect(await get()).toEqual([200, 'picture 1', 'oriel-edge; hit; detail=stale'])
-    for (let tries = 0; tries < 100 && turn < 2; tries++) await sleep(20)
+    await expect.poll(() => turn).toBe(2)
     await stub.close()
     await sleep(2_100)
     const [status, text, told] = await get()

@@ -53,7 +53,7 @@ describePostgres('two origins over one database', () => {
     expect((await image(there, createHash('sha256').update(photo).digest('hex'))).status).toBe(404)
     const asset = await here.upload(photo)
     expect(await ids(there)).toContain(asset.id)
-    await expect.poll(async () => (await image(there, asset.hash)).status, { timeout: 10_000 }).toBe(200)
+    await expect.poll(async () => (await image(there, asset.hash)).status).toBe(200)
     const { signed_url: signed } = await json<{ signed_url: string }>(await here.api(`/assets/${asset.id}`))
     const { pathname, search } = new URL(signed)
     expect((await fetch(there.url + pathname + search)).status).toBe(200)
@@ -74,7 +74,7 @@ describePostgres('two origins over one database', () => {
     for (const origin of [here, there]) expect((await image(origin, asset.hash)).status).toBe(200)
     await here.api(`/assets/${asset.id}`, { method: 'DELETE' })
     expect((await image(here, asset.hash)).status).toBe(410)
-    await expect.poll(async () => (await image(there, asset.hash)).status, { timeout: 10_000 }).toBe(410)
+    await expect.poll(async () => (await image(there, asset.hash)).status).toBe(410)
   })
 
   it('make one asset of one idempotency key, whichever of them is asked, at once', async () => {
@@ -105,9 +105,9 @@ describePostgres('two origins over one database', () => {
     expect(new Set(statuses)).toEqual(new Set([200]))
     expect((await call).status).toBe(200)
     await expect
-      .poll(async () => (await there.api(`/assets/${asset.id}`, { method: 'DELETE' })).status, { timeout: 20_000 })
+      .poll(async () => (await there.api(`/assets/${asset.id}`, { method: 'DELETE' })).status)
       .toBeLessThan(300)
-    await expect.poll(async () => (await image(here, asset.hash)).status, { timeout: 10_000 }).toBe(410)
+    await expect.poll(async () => (await image(here, asset.hash)).status).toBe(410)
   })
 
   it('tell a client to come back when the database stays away, and nobody its password', async () => {
@@ -123,6 +123,6 @@ describePostgres('two origins over one database', () => {
     }
     expect((await fetch(`${here.url}/readyz`)).status).toBe(503)
     await cluster.start()
-    await expect.poll(async () => (await fetch(`${here.url}/readyz`)).status, { timeout: 20_000 }).toBe(200)
+    await expect.poll(async () => (await fetch(`${here.url}/readyz`)).status).toBe(200)
   })
 })

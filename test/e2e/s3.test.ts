@@ -7,7 +7,7 @@ import { keysIn } from '../blobs/s3-fixture.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
 import { startFaultyProxy } from '../engines/faulty-proxy.ts'
 import { metric } from './metric.ts'
-import { json, startOrigin } from './origin.ts'
+import { json, type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
 const bytesOf = async (answer: Response) => new Uint8Array(await answer.arrayBuffer())
@@ -15,6 +15,12 @@ const bytesOf = async (answer: Response) => new Uint8Array(await answer.arrayBuf
 interface Ready {
   readonly status: string
   readonly engines: { readonly blobs: { readonly state: string; readonly detail: string } }
+}
+
+/** A check has a second, which a store on a busy machine may not keep to. */
+const readiness = async ({ url }: Origin) => {
+  const { status, engines } = await json<Ready>(await fetch(`${url}/readyz`))
+  return [status, engines.blobs]
 }
 
 describe.runIf(cephIsHere)('an origin on S3', () => {
@@ -53,8 +59,7 @@ describe.runIf(cephIsHere)('an origin on S3', () => {
     expect(await readdir(origin.data)).not.toContain('originals')
     expect(await readdir(join(origin.data, 'staging'))).toEqual([])
 
-    const { status, engines } = await json<Ready>(await fetch(`${origin.url}/readyz`))
-    expect([status, engines.blobs]).toEqual(['ready', { state: 'ready', detail: `S3, bucket ${bucket}` }])
+    await expect.poll(() => readiness(origin)).toEqual(['ready', { state: 'ready', detail: `S3, bucket ${bucket}` }])
     const metrics = await (await fetch(`${origin.url}/metrics`)).text()
     expect(metrics).toMatch(/\noriel_s3_calls_total [1-9]/)
     expect(metrics).toMatch(/\noriel_copies_files 1\n/)
@@ -117,12 +122,9 @@ describe.runIf(cephIsHere)('an origin on S3', () => {
       body: other,
     })
     expect([upload.status, upload.headers.get('retry-after')]).toEqual([503, '5'])
-    const { status, engines } = await json<Ready>(await fetch(`${origin.url}/readyz`))
-    expect([status, engines.blobs.state]).toEqual(['ready', 'degraded'])
+    await expect.poll(() => readiness(origin)).toEqual(['ready', expect.objectContaining({ state: 'degraded' })])
     proxy.set({})
-    await expect
-      .poll(async () => (await fetch(`${origin.url}/i/${hash}/original`)).status, { timeout: 20_000, interval: 200 })
-      .toBe(200)
+    await expect.poll(async () => (await fetch(`${origin.url}/i/${hash}/original`)).status, { interval: 200 }).toBe(200)
     await origin.upload(other)
   })
 

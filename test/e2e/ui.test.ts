@@ -30,7 +30,7 @@ describe.skipIf(skipped)('the web pages in a browser', () => {
 
   beforeAll(async () => {
     origin = await startOrigin()
-    browser = await chromium.launch({ executablePath: CHROMIUM ?? 'chromium', args: QUIET })
+    browser = await chromium.launch({ executablePath: CHROMIUM ?? 'chromium', args: QUIET, timeout: 100_000 })
   })
   afterAll(async () => {
     await browser?.close()
@@ -40,6 +40,8 @@ describe.skipIf(skipped)('the web pages in a browser', () => {
   /** A page that notes what a visitor's console would show, and every request that leaves this origin. */
   const open = async (path: string, width = 1280): Promise<Page> => {
     const page = await browser.newPage({ viewport: { width, height: 800 } })
+    // Short of a test's own limit, so that it is said what was waited for.
+    page.setDefaultTimeout(100_000)
     faults.length = 0
     page.on('pageerror', (error) => faults.push(String(error)))
     page.on('console', (message) => message.type() === 'error' && faults.push(message.text()))
@@ -52,7 +54,7 @@ describe.skipIf(skipped)('the web pages in a browser', () => {
   const openWithPhoto = async (width?: number): Promise<Page> => {
     const page = await open(`/#key=${ADMIN_KEY}`, width)
     await page.setInputFiles('#file', PHOTO)
-    await page.locator('.count', { hasText: /^At \d+ px/ }).waitFor({ timeout: 50_000 })
+    await page.locator('.count', { hasText: /^At \d+ px/ }).waitFor()
     return page
   }
 
@@ -118,7 +120,7 @@ describe.skipIf(skipped)('the web pages in a browser', () => {
     for (const summary of await page.locator('.operation > summary').all()) await summary.click()
     // A browser tells of an opened <details> a moment after the click, and only then is it filled.
     await expect
-      .poll(() => page.locator('.inside pre', { hasText: 'curl' }).count(), { timeout: 20_000 })
+      .poll(() => page.locator('.inside pre', { hasText: 'curl' }).count())
       .toBeGreaterThanOrEqual(operations.length)
     expect(await page.locator('#operations').textContent()).not.toContain('[object')
     await page.fill('#filter', 'upload')

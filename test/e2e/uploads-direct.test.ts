@@ -186,6 +186,6 @@ describe.runIf(cephIsHere)('uploads into the store itself', () => {
     expect(await sessionKeys()).toHaveLength(1)
     await origin.stop()
     origin = await start()
-    await expect.poll(sessionKeys, { timeout: 10_000 }).toEqual([])
+    await expect.poll(sessionKeys).toEqual([])
   }, 60_000)
 })

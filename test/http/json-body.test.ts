@@ -11,7 +11,8 @@ const LIMIT = 100
 
 const app = createRouter()
 app.onError((error) => problemResponse(error, 'test'))
-app.post('/', createJsonBody({ maxBytes: LIMIT, deadlineMs: 300 }), async (c) => c.json(await c.req.json()))
+app.post('/', createJsonBody({ maxBytes: LIMIT, deadlineMs: 60_000 }), async (c) => c.json(await c.req.json()))
+app.post('/soon', createJsonBody({ maxBytes: LIMIT, deadlineMs: 300 }), async (c) => c.json(await c.req.json()))
 
 let server: Server
 beforeAll(async () => {
@@ -25,9 +26,9 @@ afterAll(() => {
 })
 
 /** Sends the pieces, and ends the body only if it is `whole`. */
-const send = async (pieces: readonly string[], whole: boolean, type = 'application/json') => {
+const send = async (pieces: readonly string[], whole: boolean, type = 'application/json', path = '/') => {
   const { port } = server.address() as AddressInfo
-  const call = open({ port, host: '127.0.0.1', method: 'POST', headers: { 'Content-Type': type } })
+  const call = open({ port, host: '127.0.0.1', method: 'POST', path, headers: { 'Content-Type': type } })
   call.on('error', () => undefined)
   for (const piece of pieces) call.write(piece)
   if (whole) call.end()
@@ -67,6 +68,10 @@ describe('a JSON body', () => {
 
   it.for(['', '{"a":'])('that stops after %j is refused at its deadline, and its connection closed', async (sent) => {
     const pieces = sent === '' ? [] : [sent]
-    expect(await send(pieces, false)).toMatchObject({ status: 408, connection: 'close', answer: { status: 408 } })
+    expect(await send(pieces, false, 'application/json', '/soon')).toMatchObject({
+      status: 408,
+      connection: 'close',
+      answer: { status: 408 },
+    })
   })
 })
