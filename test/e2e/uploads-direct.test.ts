@@ -52,7 +52,7 @@ describe.runIf(cephIsHere)('uploads into the store itself', () => {
     ceph = await startCeph()
     bucket = await ceph.createBucket()
     origin = await start()
-  }, 60_000)
+  })
   afterAll(async () => {
     await origin?.stop()
     await ceph?.[Symbol.asyncDispose]()
@@ -175,7 +175,7 @@ describe.runIf(cephIsHere)('uploads into the store itself', () => {
     const asset = await json<AssetJson>(await complete(begun.upload_session_id))
     expect(asset.hash).toBe(sha256(file))
     expect(await sessionKeys()).toEqual([])
-  }, 60_000)
+  })
 
   it('what is put after the end is removed by the walk over sessions', async () => {
     const file = fileOf(photo.length, 0)
@@ -187,5 +187,5 @@ describe.runIf(cephIsHere)('uploads into the store itself', () => {
     await origin.stop()
     origin = await start()
     await expect.poll(sessionKeys).toEqual([])
-  }, 60_000)
+  })
 })

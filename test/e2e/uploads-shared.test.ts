@@ -25,7 +25,7 @@ const suite = (): void => {
     folder = await mkdtemp(join(tmpdir(), 'oriel-two-'))
     ceph = await startCeph()
     cluster = await startPostgres()
-  }, 60_000)
+  })
   afterAll(async () => {
     await ceph?.[Symbol.asyncDispose]()
     await cluster?.[Symbol.asyncDispose]()
@@ -81,7 +81,7 @@ const suite = (): void => {
     expect(sha256(new Uint8Array(await original.arrayBuffer()))).toBe(sha256(file))
     expect((await keysIn(ceph, bucket)).filter((key) => key.includes('sessions/'))).toEqual([])
     for (const origin of [back, two]) expect(await readdir(join(origin.data, 'staging'))).toEqual([])
-  }, 90_000)
+  })
 
   it('take what a client put into the store: signed by one, completed by both at once', async () => {
     const { bucket, one, two } = await startTwo()
@@ -105,7 +105,7 @@ const suite = (): void => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 201])
     expect(assets.map(({ hash }) => hash)).toEqual([sha256(file), sha256(file)])
     expect((await keysIn(ceph, bucket)).filter((key) => key.includes('sessions/'))).toEqual([])
-  }, 90_000)
+  })
 
   it('hand a tus upload over: who waits at one is heard by the holder at the other', async () => {
     const { one, two } = await startTwo()
@@ -141,7 +141,7 @@ const suite = (): void => {
     expect(last.headers.get('oriel-asset-id')).toMatch(/^a_/)
     more?.close()
     await hanging
-  }, 90_000)
+  })
 }
 
 if (cephIsHere) describePostgres('two origins on PostgreSQL and S3', suite)
