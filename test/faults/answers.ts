@@ -1,5 +1,6 @@
 /** One request of the load and what became of it: right, refused as it should be refused, or wrong. */
 import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import sharp from 'sharp'
 
 /** Nobody is left waiting for longer than this: it is past every limit of the server added up, the client gives up, and it counts as wrong. */
@@ -26,16 +27,27 @@ export type Outcome =
 /** Never rejects. */
 export const ask = async (url: string, init: RequestInit = {}): Promise<Outcome> => {
   const from = performance.now()
+  const limit = AbortSignal.timeout(HANG_MS)
   try {
-    const response = await fetch(url, { ...init, signal: AbortSignal.timeout(HANG_MS) })
+    const response = await fetch(url, { ...init, signal: limit })
     const body = Buffer.from(await response.arrayBuffer())
     const answer = { status: response.status, headers: response.headers, body }
     return { kind: 'answer', answer, ms: performance.now() - from }
   } catch (error) {
     const ms = performance.now() - from
-    if (ms >= HANG_MS) return { kind: 'hung', ms }
+    if (limit.aborted) return { kind: 'hung', ms }
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error)
     return { kind: 'broken', why: cause, ms }
+  }
+}
+
+/** As a client that is told to come back, which does so for two minutes. */
+export const askUntilTaken = async (url: string, init: RequestInit = {}): Promise<Outcome> => {
+  for (const until = performance.now() + 120_000; ; ) {
+    const outcome = await ask(url, init)
+    const seconds = outcome.kind === 'answer' && Number(outcome.answer.headers.get('retry-after'))
+    if (!seconds || performance.now() > until) return outcome
+    await sleep(seconds * 1000)
   }
 }
 

@@ -11,8 +11,8 @@ interface Events {
   readonly rows: number
 }
 
-/** Past the loader's pauses after failures, 2 + 4 + 8 s. */
-const LIMIT_MS = 30_000
+/** Long past the loader's pauses after failures, 2 + 4 + 8 s. */
+const LIMIT_MS = 120_000
 
 const count = async ({ stack, clickhouse, urls }: StackRig): Promise<Events> => {
   // A question is answered after the origin's own events have been sent.

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClickHouseStandIn } from '../engines/clickhouse.ts'
 import type { Stack } from '../engines/stack.ts'
-import { ask } from './answers.ts'
+import { ask, askUntilTaken } from './answers.ts'
 import { createLibrary, type Library, type Shown } from './library.ts'
 import { AUTHORIZED, uploadNext } from './upload.ts'
 
@@ -21,7 +21,7 @@ export interface StackRig extends Rig {
 const HOT = 10
 const COLD = 30
 /** Past every pause and breaker of the server. */
-const WELL_LIMIT_MS = 40_000
+const WELL_LIMIT_MS = 120_000
 
 /** Pictures that will be in every memory, and some that nobody has asked for yet. */
 export const prepare = async (urls: readonly string[]): Promise<Rig> => {
@@ -82,15 +82,15 @@ export const audit = async (
   const anyUrl = (at: number) => urls[at % urls.length] ?? ''
   const checkLive = async ({ id, hash }: Shown, at: number) => {
     const [asset, original] = await Promise.all([
-      ask(`${anyUrl(at)}/assets/${id}`, { headers: AUTHORIZED }),
-      ask(`${anyUrl(at + 1)}/i/${hash}/original`),
+      askUntilTaken(`${anyUrl(at)}/assets/${id}`, { headers: AUTHORIZED }),
+      askUntilTaken(`${anyUrl(at + 1)}/i/${hash}/original`),
     ])
     if (asset.kind !== 'answer' || asset.answer.status !== 200) lost.push(`the asset ${id} of a 201 is lost`)
     const digest = original.kind === 'answer' ? createHash('sha256').update(original.answer.body).digest('hex') : ''
     if (digest !== hash) lost.push(`the bytes ${hash} of a 201 are lost`)
   }
   const checkHidden = async ({ hash }: Shown, at: number) => {
-    const outcome = await ask(`${anyUrl(at)}/i/${hash}/original`)
+    const outcome = await askUntilTaken(`${anyUrl(at)}/i/${hash}/original`)
     if (outcome.kind !== 'answer' || outcome.answer.status !== 410) lost.push(`the deleted ${hash} is not 410`)
   }
   const checks = [

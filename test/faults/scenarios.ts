@@ -1,7 +1,8 @@
 /** The faults, each done while the load runs, and undone. */
 import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sumOf } from '../e2e/metric.ts'
+import { metric, sumOf } from '../e2e/metric.ts'
+import type { Origin } from '../e2e/origin.ts'
 import type { SeenRequest } from '../engines/faulty-proxy.ts'
 import { ask } from './answers.ts'
 import type { StackRig } from './rig.ts'
@@ -41,6 +42,14 @@ const signalRenderers = ({ stack }: StackRig, signal: NodeJS.Signals): number =>
       }
     }
   return signalled
+}
+
+const REST_LIMIT_MS = 20_000
+
+/** Resolves when an origin renders nothing, as it does most of the time. */
+const atRest = async (origin: Origin): Promise<void> => {
+  for (const until = Date.now() + REST_LIMIT_MS; (await metric(origin, 'renderers_running')) > 0; await sleep(20))
+    if (Date.now() > until) throw new Error(`an origin renders without a pause for ${REST_LIMIT_MS / 1000} s`)
 }
 
 const isGet = ({ method }: SeenRequest): boolean => method === 'GET'
@@ -168,6 +177,8 @@ export const SCENARIOS: readonly Scenario[] = [
       for (let turn = 0; turn < 3; turn += 1) {
         count += signalRenderers(rig, 'SIGSEGV')
         await sleep(1_000)
+        // A picture that crashes two renderers is to blame for it: whoever was struck is to be through before the next turn.
+        for (const origin of rig.stack.origins) await atRest(origin)
       }
       return { say: `${count} crashes`, wrong: count > 0 ? [] : ['no renderer was found'] }
     },
