@@ -46,16 +46,16 @@ export const comparedRow = ({ ours, reference, target, ...rest }: Compared): Row
   }
 }
 
-/** @returns a function that makes rows of what one measurement, with a name, says of neighbouring slices. */
+/** @returns a function that makes rows of figures picked from neighbouring slices, each named `prefix` and what it is. */
 export const rowsAbout =
-  <T>(name: string, slices: { readonly ours: readonly T[]; readonly reference: readonly T[] }) =>
-  (what: string, unit: string, pick: (slice: T) => number, target?: Target): Row =>
+  <T>(slices: { readonly ours: readonly T[]; readonly reference: readonly T[] }, prefix = '') =>
+  (what: string, unit: string, pick: (slice: T) => number, more: Pick<Compared, 'target' | 'note'> = {}): Row =>
     comparedRow({
-      what: `${name}: ${what}`,
+      what: `${prefix}${what}`,
       unit,
       ours: slices.ours.map(pick),
       reference: slices.reference.map(pick),
-      ...(target && { target }),
+      ...more,
     })
 
 interface Plain {

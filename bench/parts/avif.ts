@@ -6,7 +6,7 @@ import { LARGE, makeJpeg, numberedJpeg } from '../jpegs.ts'
 import { CHROME_HEADERS } from '../load/job.ts'
 import { type Origin, startOrigin, uploadAll } from '../origin.ts'
 import type { Part } from '../part.ts'
-import { comparedRow } from '../row.ts'
+import { rowsAbout } from '../row.ts'
 import { median } from '../statistics.ts'
 
 const CORPUS = new URL('../../../shared/corpus/photos/', import.meta.url)
@@ -52,21 +52,13 @@ export const avif: Part = async ({ quick, log }) => {
   const large = await makeJpeg(LARGE.width, LARGE.height, LARGE.bytes)
   await measure(large, 2)
   const one = await measure(large, quick ? 8 : 40)
-  const rowsOf = (what: string, taken: Awaited<ReturnType<typeof measure>>) => [
-    comparedRow({
-      what: `${what}, time of a cold answer`,
-      unit: 'ms',
-      ours: taken.ours.map(({ ms }) => ms),
-      reference: taken.reference.map(({ ms }) => ms),
-      target: { of: 'ratio', atMost: 1.1 },
-    }),
-    comparedRow({
-      what: `${what}, bytes`,
-      unit: 'kB',
-      ours: taken.ours.map(({ bytes }) => bytes / 1000),
-      reference: taken.reference.map(({ bytes }) => bytes / 1000),
-    }),
-  ]
+  const rowsOf = (what: string, taken: Awaited<ReturnType<typeof measure>>) => {
+    const row = rowsAbout(taken, `${what}, `)
+    return [
+      row('time of a cold answer', 'ms', ({ ms }) => ms, { target: { of: 'ratio', atMost: 1.1 } }),
+      row('bytes', 'kB', ({ bytes }) => bytes / 1000),
+    ]
+  }
   const rows = rowsOf('the fixture photo', one)
 
   const photos = corpusPhotos().slice(0, quick ? 2 : undefined)

@@ -10,7 +10,7 @@ import { startOrigin, uploadAll } from '../origin.ts'
 import type { Part } from '../part.ts'
 import { treeCpuSeconds, watchMemory } from '../process-tree.ts'
 import { startSharpLoops } from '../reference/sharp-loops.ts'
-import { comparedRow, plainRow, type Row } from '../row.ts'
+import { plainRow, type Row, rowsAbout } from '../row.ts'
 import { percentile } from '../statistics.ts'
 import { warmUp } from '../warm-up.ts'
 
@@ -102,18 +102,13 @@ export const cold: Part = async ({ quick, log }) => {
         () => ours(concurrency, jobs),
         () => reference(concurrency),
       )
-      const row = (what: string, unit: string, pick: (slice: Slice) => number, target?: Row['target'], note?: string) =>
-        comparedRow({
-          what: `${name} ×${concurrency}, ${what}`,
-          unit,
-          ours: slices.ours.map(pick),
-          reference: slices.reference.map(pick),
-          ...(target && { target }),
-          ...(note && { note }),
-        })
-      const bytes = `${(slices.reference[0]?.bytes ?? 0) / 1000} kB a variant`
+      const row = rowsAbout(slices, `${name} ×${concurrency}, `)
+      const note = `${(slices.reference[0]?.bytes ?? 0) / 1000} kB a variant`
       rows.push(
-        row('renders', '/s', ({ perSecond }) => perSecond, judged ? { of: 'ratio', atLeast: 0.95 } : undefined, bytes),
+        row('renders', '/s', ({ perSecond }) => perSecond, {
+          note,
+          ...(judged && { target: { of: 'ratio', atLeast: 0.95 } }),
+        }),
         row('CPU', 'ms', ({ cpuMsPerJob }) => cpuMsPerJob),
         row('p50', 'ms', ({ p50 }) => p50),
         row('p95', 'ms', ({ p95 }) => p95),

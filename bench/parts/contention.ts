@@ -62,9 +62,9 @@ export const contention: Part = async ({ quick, log }) => {
     }
     await hot()
     const slices = await interleave(rounds, loaded, hot)
-    const row = rowsAbout(name, slices)
+    const row = rowsAbout(slices, `${name}: `)
     rows.push(
-      row('p99', 'ms', ({ p99 }) => p99, { of: 'ratio', atMost: 5 }),
+      row('p99', 'ms', ({ p99 }) => p99, { target: { of: 'ratio', atMost: 5 } }),
       row('p50', 'ms', ({ p50 }) => p50),
       row('requests', '/s', ({ perSecond }) => perSecond),
       plainRow({ what: `${name}: renders meanwhile`, unit: '/s', ours: renders }),

@@ -11,7 +11,7 @@ import { type Origin, startOrigin, uploadAll } from '../origin.ts'
 import type { Part } from '../part.ts'
 import { cpuSecondsOf, treeCpuSeconds } from '../process-tree.ts'
 import { LOAD_CORE } from '../processes.ts'
-import { comparedRow, type Row } from '../row.ts'
+import { type Row, rowsAbout } from '../row.ts'
 import { warmUp } from '../warm-up.ts'
 
 const HOT_CONNECTIONS = 32
@@ -49,20 +49,6 @@ interface Sides {
   readonly log: (text: string) => void
 }
 
-const rowsOf = <T>(
-  name: string,
-  slices: { readonly ours: readonly T[]; readonly reference: readonly T[] },
-  figures: readonly (readonly [what: string, unit: string, pick: (of: T) => number])[],
-): readonly Row[] =>
-  figures.map(([what, unit, pick]) =>
-    comparedRow({
-      what: `${name}, ${what}`,
-      unit,
-      ours: slices.ours.map(pick),
-      reference: slices.reference.map(pick),
-    }),
-  )
-
 /** A hot hit asks no engine: the same process, with the clients of three engines in it. */
 const hotRows = async ({ embedded, first, generator, quick, rounds, log }: Sides): Promise<readonly Row[]> => {
   log('hot')
@@ -78,11 +64,12 @@ const hotRows = async ({ embedded, first, generator, quick, rounds, log }: Sides
   const reference = () => slice(embedded, theirs.negotiated.text)
   await mine()
   await reference()
-  return rowsOf('hot, negotiated, one origin of the two', await interleave(rounds, mine, reference), [
-    ['requests', '/s', ({ perSecond }) => perSecond],
-    ['CPU', 'µs', ({ cpuUs }) => cpuUs],
-    ['p99', 'ms', ({ p99 }) => p99],
-  ])
+  const row = rowsAbout(await interleave(rounds, mine, reference), 'hot, negotiated, one origin of the two, ')
+  return [
+    row('requests', '/s', ({ perSecond }) => perSecond),
+    row('CPU', 'µs', ({ cpuUs }) => cpuUs),
+    row('p99', 'ms', ({ p99 }) => p99),
+  ]
 }
 
 /** Each origin is asked for what the other has stored: the original comes from S3, the lease from Redis. */
@@ -104,12 +91,13 @@ const coldRows = async ({ embedded, first, second, generator, quick, rounds, log
     (round) => (round % 2 ? slice(first, second) : slice(second, first)),
     () => slice(embedded, embedded),
   )
-  return rowsOf('cold, JPEG, stored by the other origin', slices, [
-    ['renders', '/s', ({ perSecond }) => perSecond],
-    ['CPU of origin and renderers', 'ms', ({ cpuMs }) => cpuMs],
-    ['p50', 'ms', ({ p50 }) => p50],
-    ['p95', 'ms', ({ p95 }) => p95],
-  ])
+  const row = rowsAbout(slices, 'cold, JPEG, stored by the other origin, ')
+  return [
+    row('renders', '/s', ({ perSecond }) => perSecond),
+    row('CPU of origin and renderers', 'ms', ({ cpuMs }) => cpuMs),
+    row('p50', 'ms', ({ p50 }) => p50),
+    row('p95', 'ms', ({ p95 }) => p95),
+  ]
 }
 
 export const distributed: Part = async ({ quick, log }) => {

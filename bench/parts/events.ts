@@ -6,7 +6,7 @@ import { type Origin, startOrigin } from '../origin.ts'
 import type { Part } from '../part.ts'
 import { cpuSecondsOf, treeCpuSeconds } from '../process-tree.ts'
 import { LOAD_CORE, SERVER_CORE } from '../processes.ts'
-import { comparedRow } from '../row.ts'
+import { rowsAbout } from '../row.ts'
 
 const CONNECTIONS = 64
 const TARGET = { of: 'ratio', atLeast: 0.97 } as const
@@ -50,29 +50,20 @@ export const events: Part = async ({ quick, log }) => {
   const sides = origins.map((origin, at) => () => slice(origin, requests[at] ?? ''))
   await takeTurns(1, sides)
   const [withEvents = [], without = [], withoutAgain = []] = await takeTurns(rounds, sides)
-  const row = (what: string, unit: string, pick: (slice: Slice) => number, target?: typeof TARGET, note?: string) =>
-    comparedRow({
-      what,
-      unit,
-      ours: withEvents.map(pick),
-      reference: without.map(pick),
-      ...(target && { target }),
-      ...(note && { note }),
-    })
+  const row = rowsAbout({ ours: withEvents, reference: without })
   return [
     {
       title: 'Recording of delivery events, at full hot load',
       reference: '`ORIEL_ANALYTICS=off`; negotiated URL, Chrome headers, all processes of the server on one core',
       rows: [
-        row('requests', '/s', ({ perSecond }) => perSecond, TARGET),
+        row('requests', '/s', ({ perSecond }) => perSecond, { target: TARGET }),
         row('CPU of the server', 'µs', ({ cpuUs }) => cpuUs),
         row('CPU of all its processes', 'µs', ({ treeUs }) => treeUs),
-        comparedRow({
-          what: 'noise: off against off, requests',
-          unit: '/s',
-          ours: withoutAgain.map(({ perSecond }) => perSecond),
-          reference: without.map(({ perSecond }) => perSecond),
-        }),
+        rowsAbout({ ours: withoutAgain, reference: without })(
+          'noise: off against off, requests',
+          '/s',
+          ({ perSecond }) => perSecond,
+        ),
       ],
     },
   ]

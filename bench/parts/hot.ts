@@ -10,7 +10,7 @@ import type { Part } from '../part.ts'
 import { cpuSecondsOf, treeCpuSeconds } from '../process-tree.ts'
 import { LOAD_CORE, SERVER_CORE, startPeer } from '../processes.ts'
 import type { BareAnswer } from '../reference/bare-http.ts'
-import { comparedRow, type Row } from '../row.ts'
+import { comparedRow, type Row, rowsAbout } from '../row.ts'
 
 const CONNECTIONS = 64
 const TARGET = { of: 'ratio', atLeast: 0.85 } as const
@@ -60,20 +60,12 @@ export const hot: Part = async ({ quick, log }) => {
       () => slice(origin.pid, origin.port, request),
       () => slice(bare.pid, port, request),
     )
-    const row = (what: string, unit: string, pick: (slice: Slice) => number, target?: Row['target'], note?: string) =>
-      comparedRow({
-        what: `${name}, ${what}`,
-        unit,
-        ours: slices.ours.map(pick),
-        reference: slices.reference.map(pick),
-        ...(target && { target }),
-        ...(note && { note }),
-      })
+    const row = rowsAbout(slices, `${name}, `)
     const [first] = slices.ours
     const note = `${(request.answer.body.byteLength / 1000).toFixed(1)} kB body, ${request.answer.headers.length / 2} headers`
     rows.push(
-      row('requests', '/s', ({ perSecond }) => perSecond, TARGET, note),
-      row('CPU', 'µs', ({ cpuUs }) => cpuUs, undefined, `children of Oriel: ${first?.childrenUs.toFixed(1)} µs more`),
+      row('requests', '/s', ({ perSecond }) => perSecond, { target: TARGET, note }),
+      row('CPU', 'µs', ({ cpuUs }) => cpuUs, { note: `children of Oriel: ${first?.childrenUs.toFixed(1)} µs more` }),
       row('p50', 'ms', ({ p50 }) => p50),
       row('p99', 'ms', ({ p99 }) => p99),
     )

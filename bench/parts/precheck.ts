@@ -79,9 +79,9 @@ export const precheck: Part = async ({ quick, log }) => {
       () => ask(many, MANY),
       () => ask(few, FEW),
     )
-    const row = rowsAbout(name, slices)
+    const row = rowsAbout(slices, `${name}: `)
     rows.push(
-      row('p99', 'ms', ({ p99 }) => p99, { of: 'ours', atMost: TARGET_MS }),
+      row('p99', 'ms', ({ p99 }) => p99, { target: { of: 'ours', atMost: TARGET_MS } }),
       row('p50', 'ms', ({ p50 }) => p50),
       row('prechecks', '/s', (slice) => slice.perSecond),
     )

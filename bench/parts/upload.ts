@@ -13,7 +13,7 @@ import { type Origin, startOrigin } from '../origin.ts'
 import type { Part, PartContext } from '../part.ts'
 import { cpuSecondsOf, treeCpuSeconds } from '../process-tree.ts'
 import { startPeer } from '../processes.ts'
-import { comparedRow, plainRow, type Row, type Section } from '../row.ts'
+import { plainRow, type Row, rowsAbout, type Section } from '../row.ts'
 import { median } from '../statistics.ts'
 
 const AT_ONCE = 32
@@ -53,8 +53,7 @@ const cpuNote = (slices: readonly Slice[]): string => {
 }
 
 const rowsOf = (ours: readonly Slice[], reference: readonly Slice[], note: string): Row[] => {
-  const row = (what: string, unit: string, pick: (slice: Slice) => number, more = {}) =>
-    comparedRow({ what, unit, ours: ours.map(pick), reference: reference.map(pick), ...more })
+  const row = rowsAbout({ ours, reference })
   return [
     row('uploads', '/s', ({ perSecond }) => perSecond, { target: { of: 'ratio', atLeast: 0.7 }, note }),
     row('CPU of all processes', 'µs', ({ cpuUs }) => cpuUs, { note: cpuNote(ours) }),
