@@ -1,9 +1,9 @@
 /** Instances over one real Redis, as far as coordination goes, and a second client to look at what they left. */
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { openRedis, type RedisOptions, type SharedRedis } from '../../src/coordination/redis.ts'
 import { startRedis } from '../engines/redis.ts'
+import { until } from '../fixtures/until.ts'
 
 export interface RedisInstances extends AsyncDisposable {
   readonly server: Awaited<ReturnType<typeof startRedis>>
@@ -70,12 +70,4 @@ export const startLine = async (to: number) => {
       server.close()
     },
   }
-}
-
-const LIMIT_MS = 60_000
-
-/** Waits for what must come true; how long it takes is not judged. */
-export const until = async (isSo: () => boolean | Promise<boolean>): Promise<void> => {
-  for (const end = Date.now() + LIMIT_MS; !(await isSo()); await sleep(10))
-    if (Date.now() > end) throw new Error(`not so after ${LIMIT_MS} ms: ${isSo}`)
 }

@@ -6,7 +6,8 @@ import type { RenderClaim, RenderLease } from '../../src/coordination/coordinati
 import type { SharedRedis } from '../../src/coordination/redis.ts'
 import { parseDigest, type VariantKey, variantKey } from '../../src/core/ids.ts'
 import { redisIsHere } from '../engines/redis.ts'
-import { type RedisInstances, redisInstances, until } from './redis-harness.ts'
+import { until } from '../fixtures/until.ts'
+import { type RedisInstances, redisInstances } from './redis-harness.ts'
 
 const digest = parseDigest('d'.repeat(64))
 

@@ -8,8 +8,9 @@ import { limitsContract, noticesContract, renderLeasesContract } from '../contra
 import { variantStoreContract } from '../contract/variant-store.ts'
 import { variantOf } from '../delivery/picture.ts'
 import { redisIsHere } from '../engines/redis.ts'
+import { until } from '../fixtures/until.ts'
 import { temporaryFolder } from '../fixtures/write-path.ts'
-import { type RedisInstances, redisInstances, startLine, until } from './redis-harness.ts'
+import { type RedisInstances, redisInstances, startLine } from './redis-harness.ts'
 
 const digest = parseDigest('c'.repeat(64))
 const key = variantKey(digest, 'r1-w320')

@@ -31,11 +31,3 @@ export const follow = async (origin: Origin, query: string, lastEventId?: string
   )
   return { response, changes, ended, stop: () => leave.abort() }
 }
-
-const LIMIT_MS = 60_000
-
-/** @throws Error when it is not so after a minute. */
-export const until = async (done: () => boolean | Promise<boolean>) => {
-  for (const end = Date.now() + LIMIT_MS; !(await done()); await new Promise((resolve) => setTimeout(resolve, 20)))
-    if (Date.now() > end) throw new Error(`not so after ${LIMIT_MS} ms: ${done}`)
-}

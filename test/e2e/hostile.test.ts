@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import sharp from 'sharp'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { childrenOf } from '../fixtures/children.ts'
+import { comeBack } from './come-back.ts'
 import { corpusFiles } from './corpus.ts'
 import { json, type Origin, startOrigin } from './origin.ts'
 
@@ -47,27 +47,12 @@ beforeAll(async () => {
 })
 afterAll(() => origin[Symbol.asyncDispose]())
 
-/**
- * As a client does it that is told to come back: a renderer that was given next to no processor until its deadline is told by 503, and says
- * nothing of the file.
- */
-const judged = async (ask: () => Promise<Response>): Promise<Response> => {
-  for (;;) {
-    const answer = await ask()
-    if (answer.status !== 503) return answer
-    await answer.arrayBuffer()
-    const seconds = Number(answer.headers.get('retry-after'))
-    expect(seconds).toBeGreaterThan(0)
-    await sleep(seconds * 1000)
-  }
-}
+/** A renderer that was given next to no processor until its deadline is told by 503, and says nothing of the file. */
+const judged = (ask: () => Promise<Response>) => comeBack(ask, 503)
 
 /** Resident memory of the server and its children, in MB. */
 const treeMb = (): number => {
-  const children = spawnSync('pgrep', ['-P', String(origin.pid)], { encoding: 'utf8' })
-    .stdout.trim()
-    .split('\n')
-  const kb = [String(origin.pid), ...children.filter(Boolean)].map((pid) => {
+  const kb = [origin.pid, ...childrenOf(origin.pid)].map((pid) => {
     try {
       return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
     } catch {

@@ -1,20 +1,13 @@
 /** Work after the answer, by a real process: scans that hold, renders ahead, and its own numbers. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { EICAR, startClamdDouble } from '../engines/clamd-double.ts'
 import { startReceiver, WEBHOOK_SECRET } from '../engines/receiver.ts'
+import { until } from '../fixtures/until.ts'
 import { picture } from '../fixtures/write-path.ts'
 import { metric } from './metric.ts'
 import { startOrigin } from './origin.ts'
-
-const LIMIT_MS = 60_000
-
-const until = async (done: () => Promise<boolean>): Promise<void> => {
-  for (const end = Date.now() + LIMIT_MS; !(await done()); await sleep(25))
-    if (Date.now() > end) throw new Error(`not so after ${LIMIT_MS} ms: ${done}`)
-}
 
 it('holds an upload until it is clean, renders it ahead, and never serves what is infected', async () => {
   await using clamd = await startClamdDouble()

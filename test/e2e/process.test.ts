@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { childrenOf } from '../fixtures/children.ts'
 import { type AssetJson, json, type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
@@ -15,13 +16,6 @@ const openToOthers = async (folder: string): Promise<readonly string[]> => {
   const modes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).mode))
   return names.filter((_, at) => ((modes[at] ?? 0) & 0o077) !== 0)
 }
-
-/** Its renderers, and whatever else it has started. */
-const childrenOf = ({ pid }: Origin): readonly number[] =>
-  spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
-    .stdout.split('\n')
-    .filter(Boolean)
-    .map(Number)
 
 /** Not one that has ended and is only waited for. */
 const isAlive = (pid: number): boolean =>
@@ -78,7 +72,7 @@ describe('the process', () => {
     const { hash } = await origin.upload(photo)
     await (await fetch(`${origin.url}/i/${hash}/32x.webp`)).arrayBuffer()
     // Stopped, so that what they render is in flight for certain; small, so that it is done long before the drain cuts it off.
-    const renderers = childrenOf(origin)
+    const renderers = childrenOf(origin.pid)
     for (const pid of renderers) process.kill(pid, 'SIGSTOP')
     const widths = [64, 80, 96, 120, 128, 150, 160, 180]
     const inFlight = widths.map((width) => fetch(`${origin.url}/i/${hash}/${width}x.webp`))

@@ -2,13 +2,13 @@
  * Real processes over one real Redis. Each has its own disk and database, and was given the same photo: variants are named by the
  * picture's hash alone, so what they share, they share through Redis.
  */
-import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { until } from '../coordination/redis-harness.ts'
 import { type RedisServer, redisIsHere, startRedis } from '../engines/redis.ts'
+import { childrenOf } from '../fixtures/children.ts'
+import { until } from '../fixtures/until.ts'
 import { metric, sumOf } from './metric.ts'
 import { type AssetJson, json, type Origin, startOrigin } from './origin.ts'
 import { expectOneRender, timesLate } from './redis-in-time.ts'
@@ -16,11 +16,7 @@ import { expectOneRender, timesLate } from './redis-in-time.ts'
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))
 const ORIGINS = 4
 
-const renderersOf = (origin: Origin): readonly number[] =>
-  spawnSync('pgrep', ['-P', String(origin.pid)], { encoding: 'utf8' })
-    .stdout.split('\n')
-    .filter(Boolean)
-    .map(Number)
+const renderersOf = ({ pid }: Origin) => childrenOf(pid)
 const signal = (pids: readonly number[], name: NodeJS.Signals) => {
   for (const pid of pids) process.kill(pid, name)
 }

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { describePostgres, startPostgres } from '../engines/postgres.ts'
-import { follow, until } from './follow.ts'
+import { until } from '../fixtures/until.ts'
+import { follow } from './follow.ts'
 import { type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))

@@ -3,7 +3,8 @@ import { createHash, createHmac } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Change, follow, until } from './follow.ts'
+import { until } from '../fixtures/until.ts'
+import { type Change, follow } from './follow.ts'
 import { type Origin, startOrigin } from './origin.ts'
 
 const photo = new Uint8Array(await readFile(new URL('../fixtures/photo.jpg', import.meta.url)))

@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { comeBack } from './come-back.ts'
 import { type AssetJson, json, type Origin, startOrigin } from './origin.ts'
 
 const photo = await readFile(new URL('../fixtures/photo.jpg', import.meta.url))
@@ -159,29 +160,15 @@ describe('resumable uploads', () => {
   }, 300_000)
 })
 
-/** A client does as it is told: 202 means that the asset is being made, which takes longer than an answer on a machine with much to do. */
+/** 202 means that the asset is being made, which takes longer than an answer on a machine with much to do. */
 const complete = async (origin: Origin, begun: Begun): Promise<AssetJson> => {
-  for (;;) {
-    const answer = await origin.api(`/uploads/${begun.upload_session_id}/complete`, { method: 'POST' })
-    if (answer.status !== 202) {
-      expect([200, 201]).toContain(answer.status)
-      return json<AssetJson>(answer)
-    }
-    await sleep(Number(answer.headers.get('retry-after')) * 1000)
-  }
+  const answer = await comeBack(
+    () => origin.api(`/uploads/${begun.upload_session_id}/complete`, { method: 'POST' }),
+    202,
+  )
+  expect([200, 201]).toContain(answer.status)
+  return json<AssetJson>(answer)
 }
 
-/** A client does as it is told: 429 and 503 mean later. */
-const putUntilTaken = async (
-  origin: Origin,
-  begun: Begun,
-  file: Buffer<ArrayBuffer>,
-  index: number,
-): Promise<number> => {
-  for (;;) {
-    const answer = await putChunk(origin, begun, file, index)
-    if (answer.status !== 503 && answer.status !== 429) return answer.status
-    await answer.arrayBuffer()
-    await sleep(Number(answer.headers.get('retry-after')) * 1000)
-  }
-}
+const putUntilTaken = async (origin: Origin, begun: Begun, file: Buffer<ArrayBuffer>, index: number): Promise<number> =>
+  (await comeBack(() => putChunk(origin, begun, file, index), 429, 503)).status

@@ -1,9 +1,10 @@
 /** The faults, each done while the load runs, and undone. */
-import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { metric, sumOf } from '../e2e/metric.ts'
 import type { Origin } from '../e2e/origin.ts'
 import type { SeenRequest } from '../engines/faulty-proxy.ts'
+import { childrenOf } from '../fixtures/children.ts'
+import { until } from '../fixtures/until.ts'
 import { ask } from './answers.ts'
 import type { StackRig } from './rig.ts'
 import { AUTHORIZED } from './upload.ts'
@@ -24,11 +25,7 @@ export interface Scenario {
 const FAULT_MS = 4_000
 const REDIS_WINDOW_MS = 3_000
 
-const renderersOf = (pid: number): readonly number[] =>
-  spawnSync('pgrep', ['-P', String(pid), '-f', 'renderer.ts'], { encoding: 'utf8' })
-    .stdout.split('\n')
-    .filter(Boolean)
-    .map(Number)
+const renderersOf = (pid: number) => childrenOf(pid, 'renderer.ts')
 
 const signalRenderers = ({ stack }: StackRig, signal: NodeJS.Signals): number => {
   let signalled = 0
@@ -47,10 +44,8 @@ const signalRenderers = ({ stack }: StackRig, signal: NodeJS.Signals): number =>
 const REST_LIMIT_MS = 20_000
 
 /** Resolves when an origin renders nothing, as it does most of the time. */
-const atRest = async (origin: Origin): Promise<void> => {
-  for (const until = Date.now() + REST_LIMIT_MS; (await metric(origin, 'renderers_running')) > 0; await sleep(20))
-    if (Date.now() > until) throw new Error(`an origin renders without a pause for ${REST_LIMIT_MS / 1000} s`)
-}
+const atRest = (origin: Origin): Promise<void> =>
+  until(async () => !((await metric(origin, 'renderers_running')) > 0), REST_LIMIT_MS)
 
 const isGet = ({ method }: SeenRequest): boolean => method === 'GET'
 
