@@ -21,6 +21,7 @@ export interface Failure {
   readonly detail: string
 }
 
+/** What came of a request; or, once, that the renderer is up. */
 export type Outcome =
   | { readonly kind: 'ready' }
   | { readonly kind: 'probed'; readonly probed: Probed }

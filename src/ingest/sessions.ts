@@ -108,7 +108,7 @@ export const createSessions = (ports: SessionPorts, limits: SessionLimits) => {
     /** The chunks that are in, acknowledged or put into the store by the client, in order. @throws AppError `busy` when the store is away. */
     received: async (session: UploadSession): Promise<readonly SentPart[]> => {
       const state = stateAt(session, new Date())
-      // Whoever began to complete it has found it whole; who waits for that asks every two seconds, and a listing of 50 GB is seven calls.
+      // Whoever began to complete it has found it whole, and of what is done no piece is kept; who waits for that asks every two seconds, and a listing of 50 GB is seven calls.
       if (state === 'completing' || state === 'done') return allChunks(session)
       const pieces = await listPieces(metadata.read, session.id)
       return state === 'receiving' ? ports.parts.withSent(session, pieces) : pieces

@@ -105,11 +105,10 @@ export const SessionSchema = z
   .openapi('UploadSession')
 export type SessionDocument = z.infer<typeof SessionSchema>
 
-/** @param pieces in order; none are left of a session that has ended. */
+/** @param pieces what is in, in order, as `Sessions.received` says it: all of a session that is done, none of one that was given up. */
 export const describeSession = (session: UploadSession, pieces: readonly SentPart[]): SessionDocument => {
   const state = stateAt(session, new Date())
-  const whole = state === 'done'
-  const kept = whole || state === 'receiving' || state === 'completing'
+  const kept = state === 'receiving' || state === 'completing' || state === 'done'
   const numbered = session.protocol === 'chunks' && kept
   const received = pieces.reduce((sum, { bytes }) => sum + bytes, 0)
   return {
@@ -119,10 +118,10 @@ export const describeSession = (session: UploadSession, pieces: readonly SentPar
     file_size: session.bytes,
     chunk_size: session.chunkBytes,
     chunk_count: countChunks(session),
-    received_bytes: whole ? session.bytes : received,
+    received_bytes: received,
     received_chunks: numbered ? pieces.map(({ offset }) => offset / session.chunkBytes) : [],
     missing_chunks: numbered ? [...missingChunks(session, pieces)] : [],
-    offset: whole ? session.bytes : contiguousBytes(pieces, session.bytes),
+    offset: contiguousBytes(pieces, session.bytes),
     created_at: session.createdAt.toISOString(),
     expires_at: session.expiresAt.toISOString(),
     asset_id: session.assetId,

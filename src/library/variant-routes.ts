@@ -105,12 +105,12 @@ export const mountVariants = (
       const tail = `${width}x.${as}`
       return ladder.includes(width) ? urls.ready(publicUrl, asset, tail) : urls.signed(publicUrl, asset, tail).url
     }
-    const widths = Array.isArray(sizes) ? sizes : []
+    const widths = typeof sizes === 'string' ? undefined : sizes
     const srcsetAs = (as: string) =>
-      stepsFor(asset.facts.width, widths.length > 0 ? widths : srcsetWidths)
+      stepsFor(asset.facts.width, widths ?? srcsetWidths)
         .map(({ asked, width }) => `${urlOf(asked, as)} ${width}w`)
         .join(', ')
-    const widest = widths.at(-1) ?? defaultWidth
+    const widest = widths?.at(-1) ?? defaultWidth
     const pageSizes = typeof sizes === 'string' ? sizes : sizesFor(Math.min(widest, asset.facts.width))
     const imgAs = (as: string) => imgElement(asset, urlOf(widest, as), srcsetAs(as), pageSizes)
     const { sources, fallback } = pictureFormats(asset.facts)
