@@ -6,15 +6,16 @@ export interface BannerFacts {
   readonly port: number
   readonly dataFolder: string
   readonly secrets: Secrets
-  /** A photo that is there to try with, relative to the current folder. */
+  /** A photo to try with, relative to the current folder. */
   readonly samplePhoto: string
 }
 
 /** The admin key itself is printed at the first start only; later lines let the shell read it from its file. */
 export const banner = ({ port, dataFolder, secrets, samplePhoto }: BannerFacts): string => {
   const address = `http://localhost:${port}`
-  const data = relative(process.cwd(), dataFolder) || dataFolder
-  const key = secrets.adminKeyInShell.replace(dataFolder, data.startsWith('..') ? dataFolder : data)
+  const within = relative(process.cwd(), dataFolder)
+  const data = within === '' || within.startsWith('..') ? dataFolder : within
+  const key = secrets.adminKeyInShell.replace(dataFolder, data)
   const firstStart = secrets.adminKeyIsNew
     ? ['', `  Admin key   ${secrets.adminKey}   (shown this once; kept in ${data}/admin-key)`]
     : []

@@ -1,4 +1,5 @@
 /** The server's life: judge the configuration, compose, listen, and on SIGTERM or SIGINT drain: nothing in flight is cut off. */
+import { existsSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { flushCompileCache } from 'node:module'
 import type { AddressInfo } from 'node:net'
@@ -34,7 +35,7 @@ const start = async (env: NodeJS.ProcessEnv): Promise<void> => {
     throw error
   }
   const { port } = server.address() as AddressInfo
-  process.stdout.write(banner({ port, dataFolder: config.ORIEL_DATA, secrets, samplePhoto: 'test/fixtures/photo.jpg' }))
+  process.stdout.write(banner({ port, dataFolder: config.ORIEL_DATA, secrets, samplePhoto: samplePhoto() }))
 
   let draining = false
   const drain = async (signal: string): Promise<void> => {
@@ -56,6 +57,10 @@ const start = async (env: NodeJS.ProcessEnv): Promise<void> => {
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void drain(signal))
 }
+
+/** The image and the package come without the tests' photo: there it is the reader's own. */
+const samplePhoto = (): string => (existsSync(SAMPLE_PHOTO) ? SAMPLE_PHOTO : 'photo.jpg')
+const SAMPLE_PHOTO = 'test/fixtures/photo.jpg'
 
 /** @throws Error naming the address and the variables that set it. */
 const listen = (server: Server, { PORT, HOST }: Pick<Config, 'PORT' | 'HOST'>): Promise<void> =>

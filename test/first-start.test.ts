@@ -28,6 +28,13 @@ it('makes an admin key once, readable by its owner only, and prints it once', as
   expect(show(second)).not.toContain(first.adminKey)
 })
 
+it('names a data folder elsewhere by its whole path, one within the current folder by its way from here', async () => {
+  const secrets = await openSecrets(readConfig({ ORIEL_DATA: folder }))
+  expect(show(secrets)).toContain(`data in ${folder}\n`)
+  const near = banner({ port: 3000, dataFolder: join(process.cwd(), 'data'), secrets, samplePhoto: 'photo.jpg' })
+  expect(near).toContain('data in data\n')
+})
+
 it('takes the admin key from the environment without writing or printing it', async () => {
   const secrets = await openSecrets(readConfig({ ORIEL_DATA: folder, ORIEL_ADMIN_KEY: 'a-key-from-outside' }))
   expect(secrets.adminKey).toBe('a-key-from-outside')

@@ -1,5 +1,6 @@
-/** Holds compose.yaml and what it mounts against the code: it cannot be brought up where there is no Docker engine. */
+/** Holds compose.yaml and what it mounts against the code: most machines that run the tests have no Docker engine and none of the images. */
 import { globSync, readFileSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig, VARIABLE_NOTES } from '../../config/environment.ts'
@@ -133,6 +134,11 @@ describe('compose.yaml', () => {
     for (const [name, { ports = [] }] of Object.entries(services))
       expect(ports.filter((port) => port.split(':').at(-1) !== LISTENS[name])).toEqual([])
     expect(read('deploy/nginx/origins.conf').match(/^server/gm)).toHaveLength(origins.length)
+  })
+
+  it('provisions each thing once: Grafana reads .yaml and .yml alike, and does not start with two default datasources', () => {
+    const kinds = globSync('*/*', { cwd: new URL('deploy/grafana/provisioning/', ROOT).pathname }).map(dirname)
+    expect(kinds.sort()).toEqual(['dashboards', 'datasources'])
   })
 
   it('pins every image by a tag with a number', () => {
