@@ -11,6 +11,7 @@ import type { SignedPut } from './chunk-store.ts'
 import { copySource, type S3Bucket } from './s3-bucket.ts'
 import type { S3Log } from './s3-capabilities.ts'
 import { nameS3Error } from './s3-faults.ts'
+import { createLateSigner } from './s3-late-signer.ts'
 import type { S3Location } from './s3-location.ts'
 import { createLockedSigner } from './s3-locked-signer.ts'
 
@@ -47,17 +48,38 @@ export interface Signer {
 
 /**
  * @param credentials that sign.
+ * @param retryMs see `createLateSigner`.
  * @returns undefined where nothing may be signed: objects are to be encrypted as configured, and a client's put would not be; the store
- * obeys what is not signed, cannot be forbidden to, and the signer may read; the store does not answer, so that nobody knows. All but the
- * first is logged.
+ * obeys what is not signed, cannot be forbidden to, and the signer may read. The latter is logged. While the store does not answer nobody
+ * knows: then a signer that signs as soon as it is known.
  */
 export const openSigner = async (
   location: S3Location,
   credentials: Credentials,
-  bucket: Pick<S3Bucket, 'put' | 'removeAll'>,
+  bucket: ProbedBucket,
   log: S3Log,
+  retryMs?: number,
 ): Promise<Signer | undefined> => {
   if (location.encryption.kind !== 'none') return undefined
+  const attempt = () => trySigning(location, credentials, bucket, log)
+  try {
+    return await attempt()
+  } catch (error) {
+    const why = `what a signed request allows is not known (${nameS3Error(error)})`
+    log.warn({ err: error }, `the S3 bucket ${location.bucket}: ${why}: ${NO_PARTS} until it is`)
+    return createLateSigner(attempt, retryMs)
+  }
+}
+
+type ProbedBucket = Pick<S3Bucket, 'put' | 'removeAll'>
+
+/** @throws when the store does not answer, or only that it cannot. */
+const trySigning = async (
+  location: S3Location,
+  credentials: Credentials,
+  bucket: ProbedBucket,
+  log: S3Log,
+): Promise<Signer | undefined> => {
   const root = `${location.prefix}sessions/${newUploadId()}/`
   const [source, copied, put] = [`${root}probe`, `${root}copied`, `${root}put`] as const
   const name = `the S3 bucket ${location.bucket}`
@@ -74,11 +96,11 @@ export const openSigner = async (
           sign: withChecksum(create(location, credentials, location.publicEndpoint ?? location.endpoint)),
           lasts: createLasts(credentials),
         }
+      if (Math.max(plain, smuggled) >= 500)
+        throw new Error(`it answers ${plain}, and ${smuggled} to what is not signed`)
       outcomes.push({ plain, smuggled })
     }
     log.warn({ outcomes }, `${name} ${outcomes.some(({ smuggled }) => smuggled < 300) ? OBEYS : REFUSES}`)
-  } catch (error) {
-    log.warn({ err: error }, `${name}: what a signed request allows is not known (${nameS3Error(error)}): ${NO_PARTS}`)
   } finally {
     // What stays belongs to no session, so the walk over them removes it.
     await bucket.removeAll([source, copied, put]).catch(() => undefined)

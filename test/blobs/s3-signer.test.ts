@@ -11,14 +11,18 @@ const found = () => new S3Client({ region: 'eu-1' }).config.credentials
 const none = { put: async () => true, removeAll: async () => undefined }
 const log = { info: () => undefined, warn: () => undefined }
 
-/** @param smuggled what it answers to a put with a header that is not signed. */
+/** @param smuggled what it answers to a put with a header that is not signed; may be changed. */
 const startStrict = async (smuggled: number) => {
+  const state = { smuggled }
   const server = createServer((asked, answer) => {
-    asked.resume().once('end', () => answer.writeHead('x-amz-copy-source' in asked.headers ? smuggled : 200).end())
+    asked
+      .resume()
+      .once('end', () => answer.writeHead('x-amz-copy-source' in asked.headers ? state.smuggled : 200).end())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   return {
+    state,
     url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
@@ -58,8 +62,25 @@ describe('a signer for clients', () => {
     expect(signed?.url).toMatch(/^https:\/\/store\.example:9443\/photos\/p\/sessions\/x\?/)
   })
 
-  it.each([200, 204, 500, 503])('is none where the store answers %i to what is not signed', async (status) => {
+  it.each([200, 204])('is none where the store answers %i to what is not signed', async (status) => {
     await using store = await startStrict(status)
     expect(await openSigner({ ...location, endpoint: store.url }, found(), none, log)).toBeUndefined()
+  })
+
+  it.each([
+    [403, 'signs'],
+    [200, 'says that it never will'],
+  ] as const)('waits for a store that is away, and %i later %s', async (later, what) => {
+    await using store = await startStrict(503)
+    const signer = await openSigner({ ...location, endpoint: store.url }, found(), none, log, 1)
+    const sign = async () => {
+      const { url } = (await signer?.sign('p/sessions/x', 5, undefined, 60)) ?? {}
+      return url === undefined ? 'nothing' : 'signed'
+    }
+    await expect(sign()).rejects.toMatchObject({ kind: 'busy', retryAfterSeconds: 1 })
+    await expect(signer?.lasts(60)).rejects.toMatchObject({ kind: 'busy' })
+    store.state.smuggled = later
+    const outcome = () => sign().catch((error: { readonly kind: string }) => error.kind)
+    await expect.poll(outcome).toBe(what === 'signs' ? 'signed' : 'conflict')
   })
 })
