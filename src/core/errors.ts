@@ -8,6 +8,7 @@ export type ErrorKind =
   | 'forbidden'
   | 'not-found'
   | 'gone'
+  | 'precondition-failed'
   | 'method-not-allowed'
   | 'timeout'
   | 'conflict'

@@ -4,7 +4,7 @@
  */
 import { type VariantKey, variantKey } from '../core/ids.ts'
 import { type Admitted, admit } from './admission.ts'
-import { namesEtag, variantEtag } from './headers.ts'
+import { matchesEtag, namesEtag, requireMatch, variantEtag } from './headers.ts'
 import type { NegotiatedClass } from './negotiate.ts'
 import type { Obtained, Wanted } from './obtain.ts'
 import type { PlannedVariant } from './plan.ts'
@@ -38,7 +38,10 @@ export interface Decided {
 export type Delivery = Decided &
   ({ readonly kind: 'not-modified'; readonly etag: string } | ({ readonly kind: 'bytes' } & Obtained))
 
-/** @throws AppError as `admit`, `plan` and `obtain` do; 404 and 410 also when the asset went while it was being rendered. */
+/**
+ * @throws AppError as `admit`, `plan` and `obtain` do; 404 and 410 also when the asset went while it was being rendered;
+ * `precondition-failed` by `If-Match`.
+ */
 export const createDeliver =
   (ports: DeliverPorts) =>
   async (route: VariantRoute, header: HeaderReader, signal: AbortSignal): Promise<Delivery> => {
@@ -49,8 +52,10 @@ export const createDeliver =
     const key = variantKey(route.digest, name)
     const decided = { known, subject, klass, key, dpr }
 
+    const ifMatch = header('if-match')
     const ifNoneMatch = header('if-none-match')
-    if (ifNoneMatch !== undefined) {
+    // The first encode's tag is known without its bytes; which encode there is, and so what `If-Match` says of it, is not.
+    if (ifNoneMatch !== undefined && ifMatch === undefined) {
       const etag = variantEtag(key, 0)
       if (namesEtag(ifNoneMatch, etag)) return { ...decided, kind: 'not-modified', etag }
     }
@@ -62,8 +67,9 @@ export const createDeliver =
     // A delete that returned while we rendered must win: what it hid is not served any more (CONTRACT §7.4).
     const now = known.current ? known : await ports.subjects.find(route.digest)
     const current = { ...decided, known: now, subject: admit(now.subject, route.digest, route.grant.trusted) }
-    // `*` asks whether there is a representation at all: only now we know that there is.
-    if (ifNoneMatch?.trim() === '*')
-      return { ...current, kind: 'not-modified', etag: variantEtag(key, obtained.variant.facts.generation) }
+    const etag = variantEtag(key, obtained.variant.facts.generation)
+    requireMatch(ifMatch, etag)
+    // A later encode, or `*`, which asks whether there is a representation at all: only now we know.
+    if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) return { ...current, kind: 'not-modified', etag }
     return { ...current, kind: 'bytes', ...obtained }
   }

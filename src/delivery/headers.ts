@@ -3,7 +3,8 @@
  * `ServerResponse.writeHead` takes them without another copy (measured: peers-baseline, "headers as one array").
  */
 import { hash } from 'node:crypto'
-import type { Digest, VariantKey } from '../core/ids.ts'
+import { AppError } from '../core/errors.ts'
+import { type Digest, quote, type VariantKey } from '../core/ids.ts'
 import { MEDIA_TYPE } from '../core/image.ts'
 import type { Variant } from '../core/variant.ts'
 
@@ -92,6 +93,16 @@ export const matchesEtag = (ifNoneMatch: string, etag: string): boolean =>
 /** The same without `*`, for a representation that may never have been made. */
 export const namesEtag = (ifNoneMatch: string, etag: string): boolean =>
   ifNoneMatch === etag || ifNoneMatch.split(',').some((candidate) => candidate.trim().replace(/^W\//, '') === etag)
+
+/**
+ * RFC 9110 §13.1.1: who already has a part, or an opinion, of other bytes is not sent these. Strong comparison.
+ * @throws AppError `precondition-failed` naming both.
+ */
+export const requireMatch = (ifMatch: string | undefined, etag: string): void => {
+  if (ifMatch === undefined || ifMatch.trim() === '*') return
+  if (ifMatch.split(',').every((candidate) => candidate.trim() !== etag))
+    throw new AppError('precondition-failed', `If-Match names ${quote(ifMatch)}, and this is ${etag}`)
+}
 
 /** Index of the `Cache-Control` value in the arrays below: the one value that can depend on the time of the request. */
 export const CACHE_CONTROL_VALUE = 1

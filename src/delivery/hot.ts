@@ -36,7 +36,7 @@ export const createHotPath = ({ tiers, classify, recorder, occurrences }: HotPor
     if (nowSeconds > expiresAt) return false
     const answer = readyAnswer(route, request)
     const variant = answer?.held.variant
-    if (!answer || !variant) return false
+    if (!answer || !variant || request.headers['if-match'] !== undefined) return false
     tiers.use(answer.held, startedAt)
 
     const ifNoneMatch = request.headers['if-none-match']

@@ -55,7 +55,7 @@ export const createDeliveryDocument = (): Router => {
   const register = router.openAPIRegistry.registerPath.bind(router.openAPIRegistry)
   const base = { method: 'get' as const, tags: ['delivery'], security: [] }
   const notModified = { 304: { description: 'the client has it (If-None-Match)' } }
-  const refusals = problems(400, 403, 404, 410, 415, 422, 429, 503)
+  const refusals = problems(400, 403, 404, 410, 412, 415, 422, 429, 503)
   register({
     ...base,
     path: '/i/{hash}/{size}.{fmt}',
@@ -81,7 +81,7 @@ export const createDeliveryDocument = (): Router => {
       200: { description: 'the original', content: { 'image/*': binary } },
       206: { description: 'a part of it', content: { 'image/*': binary } },
       ...notModified,
-      ...problems(400, 403, 404, 410, 416),
+      ...problems(400, 403, 404, 410, 412, 416),
     },
   })
   register({
@@ -92,7 +92,7 @@ export const createDeliveryDocument = (): Router => {
     responses: {
       200: { description: 'size, format, frames', content: { 'application/json': { schema: INFO } } },
       ...notModified,
-      ...problems(400, 403, 404, 410),
+      ...problems(400, 403, 404, 410, 412),
     },
   })
   return router

@@ -15,6 +15,7 @@ import {
   openHeaders,
   originalEtag,
   originalHeaders,
+  requireMatch,
   wholeHeaders,
 } from './headers.ts'
 import { parseRange } from './range.ts'
@@ -53,7 +54,7 @@ const validators = (etag: string, control: string, cacheStatus: string, startedA
   ...openHeaders(),
 ]
 
-/** Streams the original. @throws AppError `range`, before anything was written. */
+/** Streams the original. @throws AppError `precondition-failed`, `range`, before anything was written. */
 export const sendOriginal = async (
   originals: Pick<OriginalStore, 'read'>,
   subject: Admitted,
@@ -66,6 +67,7 @@ export const sendOriginal = async (
     ...validators(etag, control, 'oriel-store; hit', exchange.startedAt),
     ...wholeHeaders(subject.digest, exchange.freshness, 'original'),
   ]
+  requireMatch(header('if-match'), etag)
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
     sending({ status: 304, bytes: 0 })
@@ -95,7 +97,7 @@ export const sendOriginal = async (
   await pipeline(body, response, { signal })
 }
 
-/** Public facts only: nothing an owner wrote, no name, no place. */
+/** Public facts only: nothing an owner wrote, no name, no place. @throws AppError `precondition-failed`. */
 export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
   const { method, header, response, freshness, sending } = exchange
   const etag = `"info-${subject.digest.slice(0, 32)}"`
@@ -105,6 +107,7 @@ export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
     ...validators(etag, control, BYPASS_CACHE_STATUS, exchange.startedAt),
     ...wholeHeaders(subject.digest, freshness, 'info'),
   ]
+  requireMatch(header('if-match'), etag)
   const ifNoneMatch = header('if-none-match')
   if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
     sending({ status: 304, bytes: 0 })

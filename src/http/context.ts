@@ -43,6 +43,7 @@ const PROBLEM_TITLES: Partial<Record<number, ErrorKind>> = {
   408: 'timeout',
   409: 'conflict',
   410: 'gone',
+  412: 'precondition-failed',
   413: 'too-large',
   415: 'unsupported-type',
   416: 'range',

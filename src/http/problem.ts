@@ -12,6 +12,7 @@ const STATUS = {
   timeout: 408,
   conflict: 409,
   gone: 410,
+  'precondition-failed': 412,
   'too-large': 413,
   'unsupported-type': 415,
   range: 416,

@@ -2,7 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { variantKey } from '../../src/core/ids.ts'
 import { cacheStatus, serverTiming } from '../../src/delivery/cache-status.ts'
-import { cacheControl, matchesEtag, validatorHeaders, variantEtag, wholeHeaders } from '../../src/delivery/headers.ts'
+import {
+  cacheControl,
+  matchesEtag,
+  requireMatch,
+  validatorHeaders,
+  variantEtag,
+  wholeHeaders,
+} from '../../src/delivery/headers.ts'
 import { parseRange } from '../../src/delivery/range.ts'
 import { digest, key } from './picture.ts'
 
@@ -74,6 +81,17 @@ describe('ETag', () => {
     ['', false],
   ] as const)('If-None-Match %s matches "a.0": %s', ([header, matches]) => {
     expect(matchesEtag(header, '"a.0"')).toBe(matches)
+  })
+})
+
+describe('If-Match', () => {
+  it.for([undefined, '*', ' * ', '"a.0"', '"b.0", "a.0"'])('%j lets "a.0" pass', (header) => {
+    expect(() => requireMatch(header, '"a.0"')).not.toThrow()
+  })
+
+  // Strong comparison (RFC 9110 §8.8.3.2): a weak validator is never equal.
+  it.for(['"b.0"', 'W/"a.0"', '"a.1", "b.0"', '', 'a.0'])('%j does not', (header) => {
+    expect(() => requireMatch(header, '"a.0"')).toThrow(expect.objectContaining({ kind: 'precondition-failed' }))
   })
 })
 

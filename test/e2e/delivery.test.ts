@@ -63,6 +63,20 @@ describe('a variant', () => {
     expect((await image('320x.jpg', { 'If-None-Match': '"other"' })).status).toBe(200)
   })
 
+  it('is refused to whom wants other bytes (If-Match), hot or cold, before what If-None-Match says', async () => {
+    const etag = (await image('384x.jpg')).headers.get('etag') ?? ''
+    for (const path of ['384x.jpg', '360x.jpg', 'original', 'info.json']) {
+      const refused = await image(path, { 'If-Match': '"other"', 'If-None-Match': '*' })
+      expect([path, refused.status, refused.headers.get('cache-control')]).toEqual([path, 412, 'no-store'])
+      expect(await refused.json()).toMatchObject({ detail: expect.stringContaining('"other\\"') })
+      expect((await image(path, { 'If-Match': '*' })).status).toBe(200)
+    }
+    expect((await image('384x.jpg', { 'If-Match': `"other", ${etag}` })).status).toBe(200)
+    expect((await image('384x.jpg', { 'If-Match': etag, 'If-None-Match': etag })).status).toBe(304)
+    const original = (await image('original', {}, 'HEAD')).headers.get('etag') ?? ''
+    expect((await image('original', { 'If-Match': original, Range: 'bytes=0-9' })).status).toBe(206)
+  })
+
   it('has the headers of GET on HEAD', async () => {
     const get = await image('480x.png')
     const head = await image('480x.png', {}, 'HEAD')
