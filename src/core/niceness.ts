@@ -9,7 +9,7 @@ import { getPriority, setPriority } from 'node:os'
  */
 export const BEHIND_ANSWERS = 15
 
-const threads = (): readonly number[] => {
+const ownThreads = (): readonly number[] => {
   try {
     return readdirSync('/proc/self/task').map(Number)
   } catch {
@@ -18,17 +18,28 @@ const threads = (): readonly number[] => {
   }
 }
 
-/** A service that was started humbler stays so: to be less humble needs a right (setpriority(2)). */
-const humble = (thread: number, niceness: number): void => setPriority(thread, Math.max(niceness, getPriority(thread)))
+/**
+ * A service that was started humbler stays so: to be less humble needs a right (setpriority(2)). Without effect on a thread that has ended
+ * since it was listed (ESRCH; seen: it kept the analytics engine from starting), and where a sandbox forbids the call: to be humble is a
+ * courtesy, and no reason not to work.
+ */
+const humble = (thread: number, niceness: number): void => {
+  try {
+    setPriority(thread, Math.max(niceness, getPriority(thread)))
+  } catch {
+    // Its priority stays what it is.
+  }
+}
 
 /**
  * Makes every thread that there is as humble, at least; later ones inherit it. On Linux niceness belongs to a thread, and setpriority(2)
  * of a process changes its first one only: libuv's workers, who decode and encode, are there before any of our code runs, and
  * kept their 0 (seen: hot hits beside renders had a p99 of 13 times the idle one).
  * @param niceness 0…19, greater is humbler.
+ * @param threads by their numbers. Default all of this process.
  */
-export const setNiceness = (niceness: number): void => {
-  for (const thread of threads()) humble(thread, niceness)
+export const setNiceness = (niceness: number, threads: readonly number[] = ownThreads()): void => {
+  for (const thread of threads) humble(thread, niceness)
 }
 
 /** The same for the calling thread alone, such as a worker's; nothing where threads have no niceness of their own. */
