@@ -134,7 +134,7 @@ describe('the process', () => {
       ).arrayBuffer()
     }
     const ask = () => origin.api('/analytics/summary?group_by=tier,status')
-    if ((await ask()).status === 503) {
+    if (process.env.CI !== 'true' && (await ask()).status === 503) {
       console.log('left out: chDB does not run here, so the rows were not counted')
       return
     }
