@@ -35,8 +35,12 @@ export interface Decided {
   readonly dpr: number
 }
 
-export type Delivery = Decided &
-  ({ readonly kind: 'not-modified'; readonly etag: string } | ({ readonly kind: 'bytes' } & Obtained))
+/** Which encode of the variant it is, as the client is told. */
+export interface Tagged extends Decided {
+  readonly etag: string
+}
+
+export type Delivery = Tagged & ({ readonly kind: 'not-modified' } | ({ readonly kind: 'bytes' } & Obtained))
 
 /**
  * @throws AppError as `admit`, `plan` and `obtain` do; 404 and 410 also when the asset went while it was being rendered;
@@ -71,5 +75,5 @@ export const createDeliver =
     requireMatch(ifMatch, etag)
     // A later encode, or `*`, which asks whether there is a representation at all: only now we know.
     if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) return { ...current, kind: 'not-modified', etag }
-    return { ...current, kind: 'bytes', ...obtained }
+    return { ...current, kind: 'bytes', etag, ...obtained }
   }

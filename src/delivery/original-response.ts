@@ -54,6 +54,19 @@ const validators = (etag: string, control: string, cacheStatus: string, startedA
   ...openHeaders(),
 ]
 
+/**
+ * Judges the preconditions (RFC 9110 §13.2.2) of what has this tag. @returns true where 304 was the answer.
+ * @throws AppError `precondition-failed`.
+ */
+const answeredUnread = ({ header, response, sending }: Exchange, etag: string, shared: FlatHeaders): boolean => {
+  requireMatch(header('if-match'), etag)
+  const ifNoneMatch = header('if-none-match')
+  if (ifNoneMatch === undefined || !matchesEtag(ifNoneMatch, etag)) return false
+  sending({ status: 304, bytes: 0 })
+  response.writeHead(304, [...shared]).end()
+  return true
+}
+
 /** Streams the original. @throws AppError `precondition-failed`, `range`, before anything was written. */
 export const sendOriginal = async (
   originals: Pick<OriginalStore, 'read'>,
@@ -67,13 +80,7 @@ export const sendOriginal = async (
     ...validators(etag, control, 'oriel-store; hit', exchange.startedAt),
     ...wholeHeaders(subject.digest, exchange.freshness, 'original'),
   ]
-  requireMatch(header('if-match'), etag)
-  const ifNoneMatch = header('if-none-match')
-  if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
-    sending({ status: 304, bytes: 0 })
-    response.writeHead(304, [...shared]).end()
-    return
-  }
+  if (answeredUnread(exchange, etag, shared)) return
   // RFC 9110 §14.2: Range is defined for GET only.
   const range = method === 'GET' ? parseRange(header('range'), header('if-range'), etag, subject.bytes) : undefined
   const length = range ? range.end - range.start + 1 : subject.bytes
@@ -99,7 +106,7 @@ export const sendOriginal = async (
 
 /** Public facts only: nothing an owner wrote, no name, no place. @throws AppError `precondition-failed`. */
 export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
-  const { method, header, response, freshness, sending } = exchange
+  const { method, response, freshness, sending } = exchange
   const etag = `"info-${subject.digest.slice(0, 32)}"`
   const seconds = Math.floor(Math.max(0, Math.min(INFO_MAX_AGE_SECONDS, freshness.expiresAt - exchange.nowSeconds)))
   const control = `${freshness.shared ? 'public' : 'private'}, max-age=${seconds}`
@@ -107,13 +114,7 @@ export const sendInfo = (subject: Admitted, exchange: Exchange): void => {
     ...validators(etag, control, BYPASS_CACHE_STATUS, exchange.startedAt),
     ...wholeHeaders(subject.digest, freshness, 'info'),
   ]
-  requireMatch(header('if-match'), etag)
-  const ifNoneMatch = header('if-none-match')
-  if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, etag)) {
-    sending({ status: 304, bytes: 0 })
-    response.writeHead(304, [...shared]).end()
-    return
-  }
+  if (answeredUnread(exchange, etag, shared)) return
   const { facts } = subject
   const body = Buffer.from(
     JSON.stringify({

@@ -11,15 +11,8 @@ import {
   serverTiming,
   totalTiming,
 } from './cache-status.ts'
-import type { Decided, Delivery, HeaderReader } from './deliver.ts'
-import {
-  cacheControl,
-  type FlatHeaders,
-  type Freshness,
-  validatorHeaders,
-  variantEtag,
-  variantHeaders,
-} from './headers.ts'
+import type { Decided, Delivery, HeaderReader, Tagged } from './deliver.ts'
+import { cacheControl, type FlatHeaders, type Freshness, validatorHeaders, variantHeaders } from './headers.ts'
 import { headerReader, type Occurrences } from './occurrence.ts'
 import { keepAnswer, type VariantRoute } from './route.ts'
 import type { VariantTiers } from './tiers.ts'
@@ -48,7 +41,7 @@ export const createSendVariant =
 
     if (delivery.kind === 'not-modified') {
       const shared = delivery.subject.access === 'public'
-      const validators = sharedHeaders(route, delivery, delivery.etag, { shared, expiresAt }, nowSeconds)
+      const validators = sharedHeaders(route, delivery, { shared, expiresAt }, nowSeconds)
       response.writeHead(304, [
         ...validators,
         'Cache-Status',
@@ -92,8 +85,7 @@ export const createSendVariant =
 
 const sharedHeaders = (
   route: VariantRoute,
-  { klass }: Decided,
-  etag: string,
+  { klass, etag }: Tagged,
   freshness: Freshness,
   nowSeconds: number,
 ): FlatHeaders =>
@@ -110,15 +102,15 @@ const TIER_HEADERS = 4
 
 const prepareAnswer = (
   route: VariantRoute,
-  decided: Decided,
+  decided: Tagged,
   facts: VariantFacts,
   representation: readonly string[],
   recorder: DeliveryRecorder,
   nowSeconds: number,
 ): Omit<Answer, 'held'> => {
+  const { etag } = decided
   const shared = decided.subject.access === 'public'
-  const etag = variantEtag(decided.key, facts.generation)
-  const validators = sharedHeaders(route, decided, etag, { shared, expiresAt: route.grant.expiresAt }, nowSeconds)
+  const validators = sharedHeaders(route, decided, { shared, expiresAt: route.grant.expiresAt }, nowSeconds)
   const hit = ['Cache-Status', HOT_CACHE_STATUS, 'Server-Timing', HOT_SERVER_TIMING]
   return {
     etag,
