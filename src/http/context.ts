@@ -2,8 +2,9 @@
 
 import type { HttpBindings } from '@hono/node-server'
 import { type OpenAPIHono as App, OpenAPIHono } from '@hono/zod-openapi'
-import { AppError, type ErrorKind } from '../core/errors.ts'
+import { AppError } from '../core/errors.ts'
 import type { Principal } from './principal.ts'
+import { KINDS } from './problem.ts'
 
 export interface Env {
   readonly Bindings: HttpBindings
@@ -35,30 +36,13 @@ export const createRouter = (): Router =>
 const describe = (issues: readonly Issue[]): string =>
   issues.map((issue) => `${issue.path.map(String).join('.') || 'request'}: ${issue.message}`).join('; ')
 
-const PROBLEM_TITLES: Partial<Record<number, ErrorKind>> = {
-  400: 'bad-request',
-  401: 'unauthorized',
-  403: 'forbidden',
-  404: 'not-found',
-  408: 'timeout',
-  409: 'conflict',
-  410: 'gone',
-  412: 'precondition-failed',
-  413: 'too-large',
-  415: 'unsupported-type',
-  416: 'range',
-  422: 'undecodable',
-  429: 'rate-limited',
-  503: 'busy',
-}
-
 /** OpenAPI `responses` entries for the problems an operation may answer with. */
 export const problems = (...statuses: readonly number[]) =>
   Object.fromEntries(
     statuses.map((status) => [
       status,
       {
-        description: PROBLEM_TITLES[status] ?? 'problem',
+        description: KINDS.get(status) ?? 'problem',
         content: { 'application/problem+json': { schema: PROBLEM_SCHEMA } },
       },
     ]),

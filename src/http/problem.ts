@@ -24,8 +24,8 @@ const STATUS = {
   busy: 503,
 } as const satisfies Record<ErrorKind, number>
 
-/** The first kind of each status, for refusals that come as a status only. */
-const KINDS = new Map(
+/** The first kind of each status, for what has a status only: refusals of libraries, and the OpenAPI document. */
+export const KINDS: ReadonlyMap<number, ErrorKind> = new Map(
   Object.entries(STATUS)
     .reverse()
     .map(([kind, status]) => [status as number, kind as ErrorKind]),
