@@ -2,7 +2,7 @@
 import { AppError } from '../core/errors.ts'
 import type { Signer } from './s3-signer.ts'
 
-/** A try is seven small requests. */
+/** A try is six small requests at most. */
 const RETRY_MS = 30_000
 
 /**

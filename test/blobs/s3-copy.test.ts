@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connectS3 } from '../../src/blobs/s3-client.ts'
 import { joinObjects } from '../../src/blobs/s3-copy.ts'
 import { type Ceph, cephIsHere, startCeph } from '../engines/ceph.ts'
+import { reset } from '../engines/faulty-proxy.ts'
 import { headOf, keysIn, locationOf, never, sample, unfinishedUploads } from './s3-fixture.ts'
 
 const MIB = 1024 * 1024
@@ -27,11 +28,11 @@ const startForgetful = async (port: number, does: boolean, later: 'says none' | 
     if (method === 'DELETE') aborts += 1
     if (isEnd) ends += 1
     if (isEnd && (ends > 1 || !does)) {
-      if (later === 'is silent') return void asked.socket.resetAndDestroy()
+      if (later === 'is silent') return reset(asked.socket)
       return void asked.resume().once('end', () => answer.writeHead(404).end(NO_SUCH_UPLOAD))
     }
     const passed = request({ host: '127.0.0.1', port, method, path, headers }, (response) => {
-      if (isEnd) return void response.resume().once('end', () => asked.socket.resetAndDestroy())
+      if (isEnd) return void response.resume().once('end', () => reset(asked.socket))
       answer.writeHead(response.statusCode ?? 502, response.rawHeaders)
       response.pipe(answer)
     })

@@ -94,7 +94,7 @@ export const startFaultyProxy = async (target: number, protocol: 'http' | 'tcp')
  * Not in the turn of the loop in which it is ended: libuv refuses to reset what is being shut down (`uv_tcp_close_reset`, EINVAL), and
  * Node 26.10 then takes it for closed, never closes it, and waits for it at its own end for ever, at 100 % of a core (seen).
  */
-const reset = (socket: Socket): void => {
+export const reset = (socket: Socket): void => {
   if (socket.writableEnded) setImmediate(() => socket.resetAndDestroy())
   else socket.resetAndDestroy()
 }
