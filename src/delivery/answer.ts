@@ -1,6 +1,7 @@
-/** A finished answer for one (URL, class): headers and event row prepared once, so that a hot hit only looks up and writes. */
+/** A finished answer for one (URL, class): heads and event row prepared once, so that a hot hit only looks up and writes. */
 import type { EventTemplate } from '../analytics/recorder-port.ts'
-import { CACHE_CONTROL_VALUE, cacheControl, type FlatHeaders } from './headers.ts'
+import { type FlatHeaders, type Freshness, lifetimeHeaders } from './headers.ts'
+import type { ReadyHead } from './ready-head.ts'
 import type { KnownSubject } from './subjects.ts'
 import type { Held } from './tiers.ts'
 
@@ -9,21 +10,20 @@ export interface Answer {
   /** The answer holds for this reading of the rows, and while memory keeps this encode of the variant. */
   readonly known: KnownSubject
   readonly held: Held
-  readonly shared: boolean
-  readonly hitHeaders: FlatHeaders
-  readonly notModifiedHeaders: FlatHeaders
+  readonly freshness: Freshness
+  readonly hit: ReadyHead
+  readonly notModified: ReadyHead
   readonly event: EventTemplate
 }
 
-/** Cache lifetime ends with the signature, so for a URL that expires it is counted anew for each answer. */
-export const headersAt = (
-  headers: FlatHeaders,
-  answer: Pick<Answer, 'shared'>,
-  expiresAt: number,
-  nowSeconds: number,
-): FlatHeaders => {
-  if (expiresAt === Number.POSITIVE_INFINITY) return headers
-  const counted = headers.slice()
-  counted[CACHE_CONTROL_VALUE] = cacheControl({ shared: answer.shared, expiresAt }, nowSeconds)
-  return counted
-}
+/** Cache lifetime ends with the signature, so for a URL that expires it is counted anew for each answer, and is in no ready head. */
+export const countedAnew = ({ freshness }: Pick<Answer, 'freshness'>, nowSeconds: number): FlatHeaders =>
+  neverEnds(freshness) ? NONE : lifetimeHeaders(freshness, nowSeconds)
+
+/** The other half of the same: what a ready head says of it. */
+export const countedOnce = (freshness: Freshness): FlatHeaders =>
+  neverEnds(freshness) ? lifetimeHeaders(freshness, 0) : NONE
+
+const neverEnds = ({ expiresAt }: Freshness): boolean => expiresAt === Number.POSITIVE_INFINITY
+
+const NONE: FlatHeaders = []

@@ -104,11 +104,13 @@ export const requireMatch = (ifMatch: string | undefined, etag: string): void =>
     throw new AppError('precondition-failed', `If-Match names ${quote(ifMatch)}, and this is ${etag}`)
 }
 
-/** Index of the `Cache-Control` value in the arrays below: the one value that can depend on the time of the request. */
-export const CACHE_CONTROL_VALUE = 1
+/** `cacheControl` as a header: the one that depends on the time of the request, where a signature ends. */
+export const lifetimeHeaders = (freshness: Freshness, nowSeconds: number): FlatHeaders => [
+  'Cache-Control',
+  cacheControl(freshness, nowSeconds),
+]
 
 export interface Validators {
-  readonly cacheControl: string
   readonly freshness: Freshness
   readonly etag: string
   /** Names of the request headers that this URL form consults, or ''. */
@@ -116,10 +118,8 @@ export interface Validators {
   readonly className: string
 }
 
-/** Headers that 200 and 304 share (RFC 9110 §15.4.5). */
+/** Headers that 200 and 304 share (RFC 9110 §15.4.5), beside `lifetimeHeaders`. */
 export const validatorHeaders = (v: Validators): FlatHeaders => [
-  'Cache-Control',
-  v.cacheControl,
   'ETag',
   v.etag,
   ...(v.vary ? ['Vary', v.vary] : []),

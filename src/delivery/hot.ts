@@ -5,10 +5,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { DeliveryRecorder } from '../analytics/recorder-port.ts'
-import { type Answer, headersAt } from './answer.ts'
+import { type Answer, countedAnew } from './answer.ts'
 import type { Classify } from './deliver.ts'
 import { matchesEtag } from './headers.ts'
 import { headerReader, type Occurrences } from './occurrence.ts'
+import { sendReady } from './ready-head.ts'
 import type { VariantRoute } from './route.ts'
 import type { VariantTiers } from './tiers.ts'
 
@@ -41,14 +42,12 @@ export const createHotPath = ({ tiers, classify, recorder, occurrences }: HotPor
 
     const ifNoneMatch = request.headers['if-none-match']
     if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, answer.etag)) {
-      response.writeHead(304, headersAt(answer.notModifiedHeaders, answer, expiresAt, nowSeconds) as string[])
-      response.end()
+      sendReady(response, answer.notModified, countedAnew(answer, nowSeconds), undefined)
       recorder.record(answer.event, occurrences(request, 'memory', 304, 0, startedAt))
       return true
     }
     const body = request.method === 'HEAD' ? undefined : variant.bytes
-    response.writeHead(200, headersAt(answer.hitHeaders, answer, expiresAt, nowSeconds) as string[])
-    response.end(body)
+    sendReady(response, answer.hit, countedAnew(answer, nowSeconds), body)
     recorder.record(answer.event, occurrences(request, 'memory', 200, body?.byteLength ?? 0, startedAt))
     return true
   }

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { DeliveryRecorder } from '../analytics/recorder-port.ts'
 import type { VariantFacts } from '../core/variant.ts'
-import { type Answer, headersAt } from './answer.ts'
+import { countedOnce } from './answer.ts'
 import {
   BYPASS_CACHE_STATUS,
   cacheStatus,
@@ -11,9 +11,10 @@ import {
   serverTiming,
   totalTiming,
 } from './cache-status.ts'
-import type { Decided, Delivery, HeaderReader, Tagged } from './deliver.ts'
-import { cacheControl, type FlatHeaders, type Freshness, validatorHeaders, variantHeaders } from './headers.ts'
+import type { Decided, Delivery, HeaderReader } from './deliver.ts'
+import { type FlatHeaders, lifetimeHeaders, validatorHeaders, variantHeaders } from './headers.ts'
 import { headerReader, type Occurrences } from './occurrence.ts'
+import { readyHead } from './ready-head.ts'
 import { keepAnswer, type VariantRoute } from './route.ts'
 import type { VariantTiers } from './tiers.ts'
 
@@ -37,18 +38,15 @@ export const createSendVariant =
   async (route, request, response, startedAt, signal) => {
     const delivery = await deliver(route, headerReader(request), signal)
     const nowSeconds = Date.now() / 1000
-    const { expiresAt } = route.grant
+    const shared = delivery.subject.access === 'public'
+    const freshness = { shared, expiresAt: route.grant.expiresAt }
+    const { etag, klass } = delivery
+    const validators = validatorHeaders({ freshness, etag, vary: route.vary, className: klass.name })
+    const common = [...lifetimeHeaders(freshness, nowSeconds), ...validators]
 
     if (delivery.kind === 'not-modified') {
-      const shared = delivery.subject.access === 'public'
-      const validators = sharedHeaders(route, delivery, { shared, expiresAt }, nowSeconds)
-      response.writeHead(304, [
-        ...validators,
-        'Cache-Status',
-        BYPASS_CACHE_STATUS,
-        'Server-Timing',
-        totalTiming(performance.now() - startedAt),
-      ])
+      const timing = totalTiming(performance.now() - startedAt)
+      response.writeHead(304, [...common, ...tierHeaders(BYPASS_CACHE_STATUS, timing)])
       response.end()
       const event = recorder.prepare(eventSubject(route, delivery, undefined))
       recorder.record(event, occurrences(request, 'none', 304, 0, startedAt))
@@ -56,71 +54,29 @@ export const createSendVariant =
     }
 
     const { variant, tier, timing, kept, collapsed } = delivery
-    const answer = prepareAnswer(
-      route,
-      delivery,
-      variant.facts,
-      variantHeaders(variant, route.acceptCh, route.digest, delivery.subject.access === 'public'),
-      recorder,
-      nowSeconds,
-    )
-    const held = tiers.hold(delivery.key)
-    if (held) {
-      route.known = delivery.known
-      keepAnswer(route, delivery.klass.name, { ...answer, held })
-    }
+    const representation = variantHeaders(variant, route.acceptCh, route.digest, shared)
+    const event = recorder.prepare(eventSubject(route, delivery, variant.facts))
     const body = request.method === 'HEAD' ? undefined : variant.bytes
-    // A hit's headers are ready; only what tells of tiers and times differs here.
-    const headers = headersAt(answer.hitHeaders, answer, expiresAt, nowSeconds).slice(0, -TIER_HEADERS)
-    response.writeHead(200, [
-      ...headers,
-      'Cache-Status',
+    const told = tierHeaders(
       cacheStatus(tier, kept, collapsed),
-      'Server-Timing',
       serverTiming(tier, timing, performance.now() - startedAt),
-    ])
+    )
+    response.writeHead(200, [...common, ...representation, ...told])
     response.end(body)
-    recorder.record(answer.event, occurrences(request, tier, 200, body?.byteLength ?? 0, startedAt, timing))
+    recorder.record(event, occurrences(request, tier, 200, body?.byteLength ?? 0, startedAt, timing))
+
+    const held = tiers.hold(delivery.key)
+    if (!held) return
+    const { known } = delivery
+    const always = [...countedOnce(freshness), ...validators]
+    const again = tierHeaders(HOT_CACHE_STATUS, HOT_SERVER_TIMING)
+    const hit = readyHead(200, [...always, ...representation, ...again])
+    const notModified = readyHead(304, [...always, ...again])
+    route.known = known
+    keepAnswer(route, klass.name, { etag, known, held, freshness, hit, notModified, event })
   }
 
-const sharedHeaders = (
-  route: VariantRoute,
-  { klass, etag }: Tagged,
-  freshness: Freshness,
-  nowSeconds: number,
-): FlatHeaders =>
-  validatorHeaders({
-    cacheControl: cacheControl(freshness, nowSeconds),
-    freshness,
-    etag,
-    vary: route.vary,
-    className: klass.name,
-  })
-
-/** `Cache-Status` and `Server-Timing`, name and value each, at the end of the hit's headers. */
-const TIER_HEADERS = 4
-
-const prepareAnswer = (
-  route: VariantRoute,
-  decided: Tagged,
-  facts: VariantFacts,
-  representation: readonly string[],
-  recorder: DeliveryRecorder,
-  nowSeconds: number,
-): Omit<Answer, 'held'> => {
-  const { etag } = decided
-  const shared = decided.subject.access === 'public'
-  const validators = sharedHeaders(route, decided, { shared, expiresAt: route.grant.expiresAt }, nowSeconds)
-  const hit = ['Cache-Status', HOT_CACHE_STATUS, 'Server-Timing', HOT_SERVER_TIMING]
-  return {
-    etag,
-    known: decided.known,
-    shared,
-    hitHeaders: [...validators, ...representation, ...hit],
-    notModifiedHeaders: [...validators, ...hit],
-    event: recorder.prepare(eventSubject(route, decided, facts)),
-  }
-}
+const tierHeaders = (status: string, timing: string): FlatHeaders => ['Cache-Status', status, 'Server-Timing', timing]
 
 const eventSubject = (route: VariantRoute, { subject, klass, dpr }: Decided, facts: VariantFacts | undefined) => {
   const { size, formatAsked } = route.transform
