@@ -1,4 +1,4 @@
-/** Originals as files named by their SHA-256: `<folder>/originals/ab/<digest>`. A name exists only once its bytes are on the disk. */
+/** Originals as files named by their SHA-256: `<folder>/originals/ab/<digest>`. Both are on the disk before anybody is told. */
 import { createReadStream, existsSync } from 'node:fs'
 import { open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'

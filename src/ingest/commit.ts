@@ -83,7 +83,10 @@ export const createCommit = (
     const faulty = known !== undefined && known.condition?.fault !== null
     // A store that only adds would keep the wrong bytes.
     if (faulty) await ports.originals.remove(staged.digest)
-    if (!known || (await ports.originals.size(staged.digest)) !== staged.bytes) await staged.publish()
+    const missing = !known || (await ports.originals.size(staged.digest)) !== staged.bytes
+    // Rows tell of these bytes already: a new file would have its name before it is whole on the disk, for a moment.
+    if (missing && known) await staged.file()
+    if (missing) await staged.publish()
     const asset = newAsset(upload, original, ports.defaultVisibility)
     const deduplicated = known !== undefined
     const idempotency = idempotencyKey && { ownerId, key: idempotencyKey, fingerprint, assetId: asset.id, deduplicated }
