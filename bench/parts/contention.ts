@@ -1,12 +1,17 @@
-/** Latency of hot hits while every core renders, beside the same with nothing to render. */
+/**
+ * Latency of hot hits while every core renders, beside the same with nothing to render. And of a bare server's, sending the same bytes,
+ * while Oriel renders: what the machine leaves to anybody.
+ */
 
 import { prepareHot } from '../hot-variant.ts'
-import { interleave } from '../interleave.ts'
+import { takeTurns } from '../interleave.ts'
 import { LARGE, makeJpeg, numberedJpeg } from '../jpegs.ts'
 import { load, startGenerator } from '../load/generator.ts'
 import { getRequest, type LoadResult } from '../load/job.ts'
 import { startOrigin, uploadAll } from '../origin.ts'
 import type { Part } from '../part.ts'
+import { startPeer } from '../processes.ts'
+import type { BareAnswer } from '../reference/bare-http.ts'
 import { plainRow, type Row, rowsAbout } from '../row.ts'
 
 const COLD_AT_ONCE = 8
@@ -27,6 +32,7 @@ export const contention: Part = async ({ quick, log }) => {
   await using origin = await startOrigin()
   await using hotGenerator = startGenerator()
   await using coldGenerator = startGenerator()
+  await using bare = startPeer<BareAnswer, { port: number }>(new URL('../reference/bare-http.ts', import.meta.url))
   const { negotiated } = await prepareHot(origin)
   const jpeg = await makeJpeg(LARGE.width, LARGE.height, LARGE.bytes)
   const hashes = await uploadAll(
@@ -38,13 +44,14 @@ export const contention: Part = async ({ quick, log }) => {
   )
 
   const rows: Row[] = []
+  const { port: barePort } = await bare.ask(negotiated.answer)
   let used = 0
   for (const { name, ...shape } of SHAPES) {
     log(name)
     const renders: number[] = []
     const source = { kind: 'repeat', request: negotiated.text } as const
-    const hot = (): Promise<LoadResult> => load(hotGenerator, { port: origin.port, source, seconds, ...shape })
-    const loaded = async (): Promise<LoadResult> => {
+    const hot = (port = origin.port): Promise<LoadResult> => load(hotGenerator, { port, source, seconds, ...shape })
+    const loaded = async (port = origin.port): Promise<LoadResult> => {
       const requests = variants.slice(used)
       if (requests.length === 0) throw new Error(`all ${variants.length} variants are made: no cold load is left`)
       const cold = load(coldGenerator, {
@@ -54,26 +61,33 @@ export const contention: Part = async ({ quick, log }) => {
         seconds: seconds + 1,
       })
       await new Promise((resolve) => setTimeout(resolve, 500))
-      const result = await hot()
+      const result = await hot(port)
       const { answered, perSecond } = await cold
       used += answered
       renders.push(perSecond)
       return result
     }
     await hot()
-    const slices = await interleave(rounds, loaded, hot)
-    const row = rowsAbout(slices, `${name}: `)
+    await hot(barePort)
+    const sides = [() => loaded(), () => hot(), () => loaded(barePort), () => hot(barePort)]
+    const [ours = [], reference = [], bareLoaded = [], bareIdle = []] = await takeTurns(rounds, sides)
+    const row = rowsAbout({ ours, reference }, `${name}: `)
+    const bareRow = rowsAbout(
+      { ours: bareLoaded, reference: bareIdle },
+      `${name}, a bare server beside the same renders: `,
+    )
     rows.push(
       row('p99', 'ms', ({ p99 }) => p99, { target: { of: 'ratio', atMost: 5 } }),
       row('p50', 'ms', ({ p50 }) => p50),
       row('requests', '/s', ({ perSecond }) => perSecond),
+      bareRow('p99', 'ms', ({ p99 }) => p99, { note: 'bare `node:http`, not Oriel' }),
       plainRow({ what: `${name}: renders meanwhile`, unit: '/s', ours: renders }),
     )
   }
   return [
     {
       title: `Hot hits while ${COLD_AT_ONCE} cold renders are always under way`,
-      reference: 'the same hot hits with nothing to render; nothing is pinned to a core',
+      reference: 'the same hot hits of the same server with nothing to render; nothing is pinned to a core',
       rows,
     },
   ]
