@@ -45,7 +45,11 @@ export const openDiskOriginals = async (folder: string): Promise<DiskOriginals> 
     remove: (digest) => rm(pathOf(digest), { force: true }),
     list: () => listOriginals(root),
     publish,
-    stats: { threads: threads.stats },
+    stats: {
+      get threads() {
+        return threads.stats
+      },
+    },
     [Symbol.asyncDispose]: () => threads[Symbol.asyncDispose](),
   }
 }

@@ -17,14 +17,15 @@ const MAX_WAITING = 1024
 
 export interface DiskThreadsStats {
   /** Now: threads at work, and jobs in line. */
-  running: number
-  waiting: number
+  readonly running: number
+  readonly waiting: number
   /** Since start. */
-  done: number
-  failed: number
+  readonly done: number
+  readonly failed: number
 }
 
 export interface DiskThreads extends AsyncDisposable {
+  /** A copy. */
   readonly stats: Readonly<DiskThreadsStats>
   /**
    * A new file, durable under its name when this resolves. @returns the slab, which is lost meanwhile, and for good on an error; the
@@ -42,80 +43,94 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
+/** Our end of one thread. */
+interface Thread {
+  /** Messages it has been given and has not answered. */
+  readonly ahead: number
+  give(calls: readonly Waiting[]): void
+  end(): Promise<unknown>
+}
+
+interface ThreadEvents {
+  readonly answered: (calls: readonly Waiting[], replies: readonly DiskReply[]) => void
+  /** Once. What it was doing is not known to be done. */
+  readonly died: (thread: Thread, calls: readonly Waiting[], cause: unknown) => void
+}
+
+const startThread = ({ answered, died }: ThreadEvents): Thread => {
+  const worker = new Worker(new URL('./disk-thread.ts', import.meta.url))
+  const unanswered: (readonly Waiting[])[] = []
+  let dead = false
+  const die = (cause: unknown): void => {
+    if (dead) return
+    dead = true
+    died(thread, unanswered.splice(0).flat(), cause)
+  }
+  worker.on('message', (replies: readonly DiskReply[]) => {
+    const calls = unanswered.shift() ?? []
+    // A free thread keeps no process alive that has nothing else to do.
+    if (unanswered.length === 0) worker.unref()
+    answered(calls, replies)
+  })
+  worker.on('error', die)
+  worker.on('exit', () => die(undefined))
+  const thread: Thread = {
+    get ahead() {
+      return unanswered.length
+    },
+    give: (calls) => {
+      if (unanswered.push(calls) === 1) worker.ref()
+      const jobs = calls.map(({ job }) => job)
+      const given = jobs.flatMap((job) => (job.kind === 'store' ? [job.slab.buffer as ArrayBuffer] : []))
+      worker.postMessage(jobs, given)
+    },
+    end: () => worker.terminate(),
+  }
+  return thread
+}
+
 /** Threads start with the first jobs that need them. */
 export const createDiskThreads = (limit = THREADS): DiskThreads => {
-  const stats: DiskThreadsStats = { running: 0, waiting: 0, done: 0, failed: 0 }
+  const threads = new Set<Thread>()
   const line: Waiting[] = []
-  /** Of each thread, the calls of the messages that it has not answered, oldest first. */
-  const given = new Map<Worker, (readonly Waiting[])[]>()
+  const settled = { done: 0, failed: 0 }
   let closing: (() => void) | undefined
+  const running = (): number => [...threads].filter(({ ahead }) => ahead > 0).length
 
-  const start = (): Worker => {
-    const thread = new Worker(new URL('./disk-thread.ts', import.meta.url))
-    given.set(thread, [])
-    thread.on('message', (replies: readonly DiskReply[]) => {
-      const calls = given.get(thread)?.shift() ?? []
-      restIfFree(thread)
+  const events: ThreadEvents = {
+    answered: (calls, replies) => {
       giveNext()
       for (const [i, reply] of replies.entries()) {
-        stats[reply.kind] += 1
+        settled[reply.kind] += 1
         if (reply.kind === 'done') calls[i]?.resolve(reply.slab)
         else calls[i]?.reject(Object.assign(new Error(reply.message), { code: reply.code }))
       }
-    })
-    thread.on('error', (cause) => bury(thread, cause))
-    thread.on('exit', () => bury(thread, undefined))
-    return thread
-  }
-
-  /** A free thread keeps no process alive that has nothing else to do. */
-  const restIfFree = (thread: Worker): void => {
-    if ((given.get(thread)?.length ?? 0) > 0) return
-    thread.unref()
-    stats.running -= 1
-    if (stats.running === 0) closing?.()
-  }
-
-  /** What it was doing is not known to be done; the next job starts another. */
-  const bury = (thread: Worker, cause: unknown): void => {
-    const lost = given.get(thread)
-    if (!lost) return
-    given.delete(thread)
-    if (lost.length > 0) restIfFree(thread)
-    const error = new AppError('internal', 'a thread that writes originals died', { cause })
-    for (const { reject } of lost.flat()) reject(error)
-    giveNext()
+      if (closing && running() === 0) closing()
+    },
+    died: (thread, calls, cause) => {
+      threads.delete(thread)
+      const error = new AppError('internal', 'a thread that writes originals died', { cause })
+      for (const { reject } of calls) reject(error)
+      giveNext()
+      if (closing && running() === 0) closing()
+    },
   }
 
   /** A thread with nothing to do, else a new one, else one that has a place for another message. */
-  const freest = (): Worker | undefined => {
-    let chosen: Worker | undefined
-    let ahead = MAX_AHEAD
-    for (const [thread, messages] of given) {
-      if (messages.length >= ahead) continue
-      chosen = thread
-      ahead = messages.length
-    }
-    return ahead > 0 && given.size < limit ? start() : chosen
+  const freest = (): Thread | undefined => {
+    const chosen = [...threads].reduce<Thread | undefined>(
+      (best, thread) => (thread.ahead < (best?.ahead ?? MAX_AHEAD) ? thread : best),
+      undefined,
+    )
+    if (chosen?.ahead === 0 || threads.size >= limit) return chosen
+    const thread = startThread(events)
+    threads.add(thread)
+    return thread
   }
 
   const giveNext = (): void => {
     const thread = line.length > 0 ? freest() : undefined
-    if (thread) give(thread, line.splice(0, Math.min(MAX_JOBS, Math.ceil(line.length / limit))))
-    stats.waiting = line.length
-  }
-
-  const give = (thread: Worker, calls: readonly Waiting[]): void => {
-    const messages = given.get(thread)
-    if (messages?.push(calls) === 1) {
-      thread.ref()
-      stats.running += 1
-    }
-    const jobs = calls.map(({ job }) => job)
-    thread.postMessage(
-      jobs,
-      jobs.flatMap((job) => (job.kind === 'store' ? [job.slab.buffer as ArrayBuffer] : [])),
-    )
+    thread?.give(line.splice(0, Math.min(MAX_JOBS, Math.ceil(line.length / limit))))
   }
 
   const run = (job: DiskJob): Promise<Uint8Array | undefined> =>
@@ -126,15 +141,17 @@ export const createDiskThreads = (limit = THREADS): DiskThreads => {
     })
 
   return {
-    stats,
+    get stats() {
+      return { running: running(), waiting: line.length, ...settled }
+    },
     store: async (file) => {
       const given = await run({ kind: 'store', ...file })
       return given ? Buffer.from(given.buffer, given.byteOffset, given.byteLength) : Buffer.alloc(0)
     },
     move: async (path, to) => void (await run({ kind: 'move', path, to })),
     [Symbol.asyncDispose]: async () => {
-      if (stats.running > 0) await new Promise<void>((resolve) => (closing = resolve))
-      await Promise.all([...given.keys()].map((thread) => thread.terminate()))
+      if (running() > 0) await new Promise<void>((resolve) => (closing = resolve))
+      await Promise.all([...threads].map((thread) => thread.end()))
     },
   }
 }

@@ -8,13 +8,14 @@ import { createGroupCommit, type GroupCommitStats } from '../core/group-commit.t
 import { newAssetId, type OwnerId } from '../core/ids.ts'
 import { applyPatch, type DetailsText } from '../http/asset-details.ts'
 import type { Prober } from '../imaging/renderer-port.ts'
+import { seeArrival } from '../metadata/arrivals.ts'
 import { findAsset, insertAssets } from '../metadata/assets.ts'
 import { setFault } from '../metadata/condition.ts'
 import type { Metadata } from '../metadata/database.ts'
 import { findIdempotent, type IdempotencyRecord, saveIdempotent } from '../metadata/idempotency.ts'
-import { findOriginal, insertOriginals, type OriginalRecord } from '../metadata/originals.ts'
+import { insertOriginals, type OriginalRecord } from '../metadata/originals.ts'
 import type { Outbox } from '../metadata/outbox.ts'
-import { refuseIfRemoved, type SeenRemoval, seeRemoval } from '../metadata/removals.ts'
+import { refuseIfRemoved, type SeenRemoval } from '../metadata/removals.ts'
 import { type UploadPolicy, validateFacts } from './validate.ts'
 
 /** Items of one transaction: 64 × 3 rows are some 2 ms of statements beside an fsync of the same length. */
@@ -75,8 +76,7 @@ export const createCommit = (
   const store = async (upload: Upload, fingerprint: string, signal: AbortSignal): Promise<Committed> => {
     const { staged, ownerId, idempotencyKey } = upload
     await using lease = await locker.acquire(`digest:${staged.digest}`, signal)
-    const removal = await seeRemoval(metadata.read, staged.digest)
-    const known = await findOriginal(metadata.read, staged.digest)
+    const { removal, known } = await seeArrival(metadata.read, staged.digest)
     const original = known ?? (await probe(ports, staged, signal))
     validateFacts(original.facts, ports.policy)
     // A known hash has its bytes, unless the disk lost them: then this upload is the cure.

@@ -8,12 +8,12 @@ import { type Digest, parseDigest } from '../core/ids.ts'
 import { AssetSchema, type DescribeAsset } from '../http/asset-document.ts'
 import { createRouter, problems, type Router } from '../http/context.ts'
 import type { Guards } from '../http/principal.ts'
+import { seeArrival } from '../metadata/arrivals.ts'
 import { insertAssets } from '../metadata/assets.ts'
 import type { Metadata } from '../metadata/database.ts'
-import { findOriginal, insertOriginals } from '../metadata/originals.ts'
+import { insertOriginals } from '../metadata/originals.ts'
 import type { Outbox } from '../metadata/outbox.ts'
 import { findQuarantined, leaveQuarantine, pageQuarantine } from '../metadata/quarantine.ts'
-import { seeRemoval } from '../metadata/removals.ts'
 
 const base = { tags: ['operations'], security: [{ bearer: [] }] }
 
@@ -123,12 +123,11 @@ export const takeOut = async (
   const size = await originals.size(digest)
   assertHeld(lease)
   const asset = await metadata.transaction(async (transaction) => {
-    await seeRemoval(transaction, digest)
+    const { known } = await seeArrival(transaction, digest)
     const found = await findQuarantined(transaction, digest)
     if (!found) throw new AppError('not-found', `${digest} is not in quarantine`)
     if (!found.last) throw new AppError('conflict', `nothing is known of ${digest} but its bytes: upload them again`)
-    if (await findOriginal(transaction, digest))
-      throw new AppError('conflict', `the bytes of ${digest} were uploaded again`)
+    if (known) throw new AppError('conflict', `the bytes of ${digest} were uploaded again`)
     if (size !== found.last.original.bytes) throw new AppError('conflict', `the bytes of ${digest} are gone`)
     const live = { ...found.last.asset, deletedAt: null, updatedAt: new Date() }
     await insertOriginals(transaction, [found.last.original])

@@ -18,28 +18,38 @@ export interface OriginalRecord {
   readonly condition?: OriginalCondition
 }
 
+/** The columns of `originals` that make up OriginalRecord. */
+export const ORIGINAL_COLUMNS = [
+  ...FACT_COLUMNS,
+  ...CONDITION_COLUMNS,
+  'originals.bytes',
+  'originals.taken_at',
+  'originals.latitude',
+  'originals.longitude',
+  'originals.camera',
+] as const
+
 const selectOriginal = prepareQuery((queries, { digest }: { readonly digest: Digest }) =>
-  queries
-    .selectFrom('originals')
-    .select([...FACT_COLUMNS, ...CONDITION_COLUMNS, 'bytes', 'taken_at', 'latitude', 'longitude', 'camera'])
-    .where('digest', '=', digest),
+  queries.selectFrom('originals').select(ORIGINAL_COLUMNS).where('digest', '=', digest),
 )
 
 /** What is known of a hash; undefined when its bytes are not in the store. One look-up by primary key. */
 export const findOriginal = async (queries: Queries, digest: Digest): Promise<OriginalRecord | undefined> => {
   const [row] = await selectOriginal(queries, { digest })
-  return (
-    row && {
-      digest,
-      bytes: row.bytes,
-      facts: toFacts(row),
-      takenAt: row.taken_at,
-      location: toLocation(row),
-      camera: row.camera,
-      condition: toCondition(row),
-    }
-  )
+  return row && toOriginal(digest, row)
 }
+
+type OriginalRow = Awaited<ReturnType<typeof selectOriginal>>[number]
+
+export const toOriginal = (digest: Digest, row: OriginalRow): OriginalRecord => ({
+  digest,
+  bytes: row.bytes,
+  facts: toFacts(row),
+  takenAt: row.taken_at,
+  location: toLocation(row),
+  camera: row.camera,
+  condition: toCondition(row),
+})
 
 const rowOf = ({ digest, bytes, facts, takenAt, location, camera, condition }: OriginalRecord, createdAt: number) => ({
   digest,

@@ -9,7 +9,7 @@ import { sql } from 'kysely'
 import { AppError } from '../core/errors.ts'
 import type { Digest } from '../core/ids.ts'
 import type { Queries } from './database.ts'
-import { prepareLookUp, prepareQuery } from './prepared.ts'
+import { prepareLookUp } from './prepared.ts'
 
 /** A removal takes a second; one that is older was left by a process that died. Far above the time limits of any store's client. */
 export const REMOVAL_LIMIT_MS = 5 * 60 * 1000
@@ -22,16 +22,17 @@ export interface SeenRemoval {
   readonly version: number
 }
 
-const selectMark = prepareQuery((queries, { digest }: { readonly digest: Digest }) =>
-  queries.selectFrom('removals').select(['version', 'pending']).where('digest', '=', digest),
-)
+/** A row of `removals`. */
+interface Mark {
+  readonly version: number
+  readonly pending: number
+}
 
 /** The version to hold against `refuseIfRemoved` later; 0 where nothing was ever removed. @throws AppError `busy` while a removal is under way. */
-export const seeRemoval = async (queries: Queries, digest: Digest): Promise<SeenRemoval> => {
-  const [row] = await selectMark(queries, { digest })
-  if (row?.pending === 1)
+export const toSeen = (digest: Digest, mark: Mark | undefined): SeenRemoval => {
+  if (mark?.pending === 1)
     throw new AppError('busy', `the bytes of ${digest} are being removed`, { retryAfterSeconds: RETRY_SECONDS })
-  return { digest, version: row?.version ?? 0 }
+  return { digest, version: mark?.version ?? 0 }
 }
 
 const selectMarks = prepareLookUp((queries, digests: readonly Digest[]) =>

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Asset } from '../../src/core/asset.ts'
 import { type Digest, newAssetId, parseDigest, parseOwnerId } from '../../src/core/ids.ts'
 import { findKeyOwner, insertApiKey, listApiKeys, revokeApiKey } from '../../src/metadata/api-keys.ts'
+import { seeArrival } from '../../src/metadata/arrivals.ts'
 import {
   findAsset,
   findPastGrace,
@@ -34,7 +35,6 @@ import {
   endRemoval,
   findUnfinishedRemovals,
   refuseIfRemoved,
-  seeRemoval,
 } from '../../src/metadata/removals.ts'
 import { findDeliverySubject, findKnownContent } from '../../src/metadata/subjects.ts'
 import { findUses, noteUses } from '../../src/metadata/uses.ts'
@@ -46,6 +46,7 @@ export interface MetadataRig extends AsyncDisposable {
 }
 
 const alice = parseOwnerId('alice')
+const seeRemoval = async (queries: Queries, digest: Digest) => (await seeArrival(queries, digest)).removal
 const DAY_MS = 24 * 60 * 60 * 1000
 export const digestOf = (n: number): Digest => parseDigest(n.toString(16).padStart(64, '0'))
 
@@ -174,7 +175,12 @@ export const metadataContract = (name: string, open: () => Promise<MetadataRig>)
       await rig.one.transaction((t) => store(t, stored))
       const condition = { scan: 'none', fault: null }
       expect(await findAsset(rig.two.read, stored.id)).toEqual({ ...stored, condition })
-      expect(await findOriginal(rig.two.read, stored.digest)).toEqual({ ...original(stored.digest), condition })
+      const known = { ...original(stored.digest), condition }
+      expect(await findOriginal(rig.two.read, stored.digest)).toEqual(known)
+      const removal = (digest: Digest) => ({ digest, version: 0 })
+      expect(await seeArrival(rig.two.read, stored.digest)).toEqual({ removal: removal(stored.digest), known })
+      const other = { removal: removal(digestOf(2)), known: undefined }
+      expect(await seeArrival(rig.two.read, digestOf(2))).toEqual(other)
       expect(await findAsset(rig.one.read, newAssetId())).toBeUndefined()
       const changes = await rig.one.read.selectFrom('changes').selectAll().execute()
       expect(changes).toMatchObject([{ seq: 1, owner: alice, asset_id: stored.id, kind: 'added' }])
