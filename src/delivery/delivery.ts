@@ -14,6 +14,7 @@ import { createObtain } from './obtain.ts'
 import { createOccurrences } from './occurrence.ts'
 import { planVariant } from './plan.ts'
 import { assertWidthGranted } from './policy.ts'
+import { createSendReady } from './ready-head.ts'
 import { createRenderOnce } from './render-once.ts'
 import { createParseRoute, type RouteTables, type VariantRoute } from './route.ts'
 import { createStrangerBudget } from './stranger-budget.ts'
@@ -66,7 +67,7 @@ export const createDelivery = (ports: DeliveryPorts, options: DeliveryOptions): 
   const parseRoute = createParseRoute(options)
   const { handle, stats } = createDeliveryHandler({
     parseRoute,
-    hotPath: createHotPath({ tiers, classify, recorder, occurrences }),
+    hotPath: createHotPath({ tiers, classify, recorder, occurrences, sendReady: createSendReady() }),
     sendVariant: createSendVariant({ deliver, tiers, recorder, occurrences }),
     subjects,
     originals,

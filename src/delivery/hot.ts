@@ -9,7 +9,7 @@ import { type Answer, countedAnew } from './answer.ts'
 import type { Classify } from './deliver.ts'
 import { matchesEtag } from './headers.ts'
 import { headerReader, type Occurrences } from './occurrence.ts'
-import { sendReady } from './ready-head.ts'
+import type { SendReady } from './ready-head.ts'
 import type { VariantRoute } from './route.ts'
 import type { VariantTiers } from './tiers.ts'
 
@@ -18,10 +18,11 @@ export interface HotPorts {
   readonly classify: Classify
   readonly recorder: DeliveryRecorder
   readonly occurrences: Occurrences
+  readonly sendReady: SendReady
 }
 
 /** @returns a function that answers and says true, or touches nothing and says false. */
-export const createHotPath = ({ tiers, classify, recorder, occurrences }: HotPorts) => {
+export const createHotPath = ({ tiers, classify, recorder, occurrences, sendReady }: HotPorts) => {
   const readyAnswer = (route: VariantRoute, request: IncomingMessage): Answer | undefined => {
     const { known } = route
     // Whoever may see a hash is remembered until a change is announced; then the full way reads it again.
@@ -32,9 +33,9 @@ export const createHotPath = ({ tiers, classify, recorder, occurrences }: HotPor
   }
 
   return (route: VariantRoute, request: IncomingMessage, response: ServerResponse, startedAt: number): boolean => {
-    const { expiresAt } = route.grant
-    const nowSeconds = expiresAt === Number.POSITIVE_INFINITY ? 0 : Date.now() / 1000
-    if (nowSeconds > expiresAt) return false
+    const now = Date.now()
+    const nowSeconds = now / 1000
+    if (nowSeconds > route.grant.expiresAt) return false
     const answer = readyAnswer(route, request)
     const variant = answer?.held.variant
     if (!answer || !variant || request.headers['if-match'] !== undefined) return false
@@ -42,12 +43,12 @@ export const createHotPath = ({ tiers, classify, recorder, occurrences }: HotPor
 
     const ifNoneMatch = request.headers['if-none-match']
     if (ifNoneMatch !== undefined && matchesEtag(ifNoneMatch, answer.etag)) {
-      sendReady(response, answer.notModified, countedAnew(answer, nowSeconds), undefined)
+      sendReady(response, answer.notModified, countedAnew(answer, nowSeconds), undefined, now)
       recorder.record(answer.event, occurrences(request, 'memory', 304, 0, startedAt))
       return true
     }
     const body = request.method === 'HEAD' ? undefined : variant.bytes
-    sendReady(response, answer.hit, countedAnew(answer, nowSeconds), body)
+    sendReady(response, answer.hit, countedAnew(answer, nowSeconds), body, now)
     recorder.record(answer.event, occurrences(request, 'memory', 200, body?.byteLength ?? 0, startedAt))
     return true
   }

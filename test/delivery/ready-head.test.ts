@@ -2,7 +2,7 @@ import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { FlatHeaders } from '../../src/delivery/headers.ts'
-import { readyHead, sendReady } from '../../src/delivery/ready-head.ts'
+import { createSendReady, readyHead } from '../../src/delivery/ready-head.ts'
 
 const HEADERS: FlatHeaders = [
   'ETag',
@@ -22,12 +22,19 @@ afterAll(() => {
   for (const close of open) close()
 })
 
-/** Everything that a server with this listener sends to `request`, until it closes or has said nothing for a moment. */
-const exchange = async (listener: RequestListener, request: string): Promise<string> => {
+/** Everything that a server with this listener sends to each of `requests`, until it closes or has said nothing for a moment. */
+const exchange = async (listener: RequestListener, requests: readonly string[]): Promise<string[]> => {
   const server = createServer({ keepAliveTimeout: 65_000 }, listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   open.push(() => server.close().closeAllConnections())
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const { port } = server.address() as AddressInfo
+  const answers: string[] = []
+  for (const request of requests) answers.push(await ask(port, request))
+  return answers
+}
+
+const ask = async (port: number, request: string): Promise<string> => {
+  const socket = connect(port, '127.0.0.1')
   let text = ''
   socket.setEncoding('latin1').on('data', (chunk) => {
     text += chunk
@@ -46,35 +53,67 @@ const canonical = (text: string): string[] =>
     return [line, ...fields.toSorted(), '', ...body].join('\n')
   })
 
+const get = (rest = '') => `GET / HTTP/1.1\r\nHost: a\r\n${rest}\r\n`
+const REQUESTS = {
+  'a request': get(),
+  'two in one packet': get() + get(),
+  'a client that closes': get('Connection: close\r\n'),
+  'one that goes on, after it': get(),
+  'HTTP/1.0': 'GET / HTTP/1.0\r\n\r\n',
+  'HTTP/1.0 that keeps': 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n',
+  'an expectation': get('Expect: 100-continue\r\n'),
+  HEAD: 'HEAD / HTTP/1.1\r\nHost: a\r\n\r\n',
+  'one more': get(),
+}
+
 describe('a ready head', () => {
-  const get = (rest = '') => `GET / HTTP/1.1\r\nHost: a\r\n${rest}\r\n`
+  const sendReady = createSendReady()
+  const hit = readyHead(200, HEADERS)
+  const unchanged = readyHead(304, ['ETag', '"e"'])
+  const bodyFor = (method: string | undefined) => (method === 'HEAD' ? undefined : BODY)
+
   it.for([
-    ['a request', get()],
-    ['two in one packet', get() + get()],
-    ['a client that closes', get('Connection: close\r\n')],
-    ['HTTP/1.0', 'GET / HTTP/1.0\r\n\r\n'],
-    ['HTTP/1.0 that keeps', 'GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'],
-    ['an expectation', get('Expect: 100-continue\r\n')],
-    ['HEAD', 'HEAD / HTTP/1.1\r\nHost: a\r\n\r\n'],
-  ] as const)('is on the wire what writeHead makes of the same: %s', async ([, request]) => {
-    const hit = readyHead(200, HEADERS)
-    const unchanged = readyHead(304, ['ETag', '"e"'])
-    const body = request.startsWith('HEAD') ? undefined : BODY
-    const pairs: [RequestListener, RequestListener][] = [
-      [
-        (_, response) => sendReady(response, hit, VARYING, body),
-        (_, response) => void response.writeHead(200, [...HEADERS, ...VARYING]).end(body),
-      ],
-      [
-        (_, response) => sendReady(response, unchanged, [], undefined),
-        (_, response) => void response.writeHead(304, ['ETag', '"e"']).end(),
-      ],
-    ]
-    for (const [ready, plain] of pairs) {
-      const [ours, nodes] = await Promise.all([exchange(ready, request), exchange(plain, request)])
-      expect(canonical(ours)).toEqual(canonical(nodes))
-      expect(ours).toContain('ETag: "e"\r\n')
+    [
+      'a hit',
+      (request, response) => sendReady(response, hit, VARYING, bodyFor(request.method), Date.now()),
+      (request, response) => void response.writeHead(200, [...HEADERS, ...VARYING]).end(bodyFor(request.method)),
+    ],
+    [
+      'unchanged',
+      (_, response) => sendReady(response, unchanged, [], undefined, Date.now()),
+      (_, response) => void response.writeHead(304, ['ETag', '"e"']).end(),
+    ],
+  ] as [string, RequestListener, RequestListener][])(
+    'is on the wire what writeHead makes of the same: %s',
+    async ([, ready, plain]) => {
+      const requests = Object.values(REQUESTS)
+      const [ours, nodes] = await Promise.all([exchange(ready, requests), exchange(plain, requests)])
+      for (const [i, name] of Object.keys(REQUESTS).entries()) {
+        const [mine = '', theirs = ''] = [ours[i], nodes[i]]
+        expect([name, ...canonical(mine)]).toEqual([name, ...canonical(theirs)])
+        expect(mine).toContain('ETag: "e"\r\n')
+      }
+    },
+  )
+
+  it('has the date of its second, and of the next in the next', async () => {
+    const dates: string[] = []
+    const listener: RequestListener = (_, response) => sendReady(response, unchanged, [], undefined, Date.now())
+    const times = [0, 0, 1_100, 0]
+    const server = createServer(listener)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    open.push(() => server.close().closeAllConnections())
+    for (const ms of times) {
+      await new Promise((resolve) => setTimeout(resolve, ms))
+      const before = Date.now()
+      const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      const date = answer.headers.get('date') ?? ''
+      dates.push(date)
+      // To the second, and node's own clock of dates may be one behind.
+      expect(Date.parse(date)).toBeGreaterThan(before - 2_000)
+      expect(Date.parse(date)).toBeLessThanOrEqual(Date.now())
     }
+    expect(dates[3]).not.toBe(dates[0])
   })
 
   it('takes no line break, and no name that is none', () => {
