@@ -2,7 +2,7 @@
  * A thread that writes: the whole way of a small file in plain synchronous calls. Asked of libuv's pool one by one, the same
  * eight calls cost the event loop a round trip each. Only `disk-threads.ts` starts this file.
  */
-import { closeSync, fdatasyncSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fdatasyncSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parentPort } from 'node:worker_threads'
 import type { DiskJob, DiskReply } from './disk-job.ts'
@@ -33,6 +33,8 @@ const place = (job: DiskJob): Placed => {
   try {
     // write(2) may write less than it was given.
     for (let at = 0; at < bytes; ) at += writeSync(file, slab, at, bytes - at)
+    // What has the name may be the last copy of these bytes, in quarantine: only what is whole on the disk takes its place.
+    if (existsSync(to)) fdatasyncSync(file)
     renameSync(path, to)
     return { to, file }
   } catch (error) {
