@@ -15,6 +15,9 @@ const LATER = new Set([408, 429])
 /** Of the answers from 500 on, the one that will not change. */
 const NOT_IMPLEMENTED = 501
 
+/** A status that may be another one later; any other from 400 on will be the same again. */
+export const saysLater = (status: number): boolean => LATER.has(status) || (status >= 500 && status !== NOT_IMPLEMENTED)
+
 export const judgeS3Error = (error: unknown): S3Failure => {
   // The SDK looked for credentials everywhere and found none: no request was made.
   if (error instanceof Error && error.name === 'CredentialsProviderError') return 'refused'
@@ -22,8 +25,7 @@ export const judgeS3Error = (error: unknown): S3Failure => {
   const status = error.$metadata.httpStatusCode ?? 0
   if (status === 404) return error.name === 'NoSuchBucket' ? 'refused' : 'missing'
   if (EXISTS.has(status)) return 'exists'
-  const final = (status >= 400 && status < 500 && !LATER.has(status)) || status === NOT_IMPLEMENTED
-  return final ? 'refused' : 'fault'
+  return status >= 400 && !saysLater(status) ? 'refused' : 'fault'
 }
 
 /** The store's own name for it, such as `AccessDenied`; for a HEAD, whose answer has no body, only the status. */

@@ -10,7 +10,7 @@ import { type Digest, newUploadId } from '../core/ids.ts'
 import type { SignedPut } from './chunk-store.ts'
 import { copySource, type S3Bucket } from './s3-bucket.ts'
 import type { S3Log } from './s3-capabilities.ts'
-import { nameS3Error } from './s3-faults.ts'
+import { judgeS3Error, nameS3Error, saysLater } from './s3-faults.ts'
 import { createLateSigner } from './s3-late-signer.ts'
 import type { S3Location } from './s3-location.ts'
 import { createLockedSigner } from './s3-locked-signer.ts'
@@ -50,7 +50,7 @@ export interface Signer {
  * @param credentials that sign.
  * @param retryMs see `createLateSigner`.
  * @returns undefined where nothing may be signed: objects are to be encrypted as configured, and a client's put would not be; the store
- * obeys what is not signed, cannot be forbidden to, and the signer may read. The latter is logged. While the store does not answer nobody
+ * obeys what is not signed, cannot be forbidden to, and the signer may read; the store refuses to be tried. The latter two are logged. While the store does not answer nobody
  * knows: then a signer that signs as soon as it is known.
  */
 export const openSigner = async (
@@ -61,19 +61,30 @@ export const openSigner = async (
   retryMs?: number,
 ): Promise<Signer | undefined> => {
   if (location.encryption.kind !== 'none') return undefined
-  const attempt = () => trySigning(location, credentials, bucket, log)
+  const name = `the S3 bucket ${location.bucket}`
+  const attempt = () =>
+    trySigning(location, credentials, bucket, log).catch((error: unknown) => {
+      if (judgeS3Error(error) !== 'refused') throw error
+      log.warn({ err: error }, `${name} refuses to be tried (${nameS3Error(error)}): ${NO_PARTS}`)
+      return undefined
+    })
   try {
     return await attempt()
   } catch (error) {
     const why = `what a signed request allows is not known (${nameS3Error(error)})`
-    log.warn({ err: error }, `the S3 bucket ${location.bucket}: ${why}: ${NO_PARTS} until it is`)
-    return createLateSigner(attempt, retryMs)
+    log.warn({ err: error }, `${name}: ${why}: ${NO_PARTS} until it is`)
+    const attemptLate = async () => {
+      const signer = await attempt()
+      if (signer) log.info(`${name}: clients get parts from now on`)
+      return signer
+    }
+    return createLateSigner(attemptLate, retryMs)
   }
 }
 
 type ProbedBucket = Pick<S3Bucket, 'put' | 'removeAll'>
 
-/** @throws when the store does not answer, or only that it cannot. */
+/** @throws what the store said to a put of our own; Error when it says "later" to what is signed, so that nobody knows. */
 const trySigning = async (
   location: S3Location,
   credentials: Credentials,
@@ -91,15 +102,15 @@ const trySigning = async (
       const sign = withChecksum(create(location, credentials, location.endpoint))
       const plain = await send(sign, put, {})
       const smuggled = await send(sign, copied, { 'x-amz-copy-source': copySource(location.bucket, source) })
-      if (plain < 300 && smuggled >= 400 && smuggled < 500)
+      if (plain < 300 && smuggled >= 400 && !saysLater(smuggled))
         return {
           sign: withChecksum(create(location, credentials, location.publicEndpoint ?? location.endpoint)),
           lasts: createLasts(credentials),
         }
-      if (Math.max(plain, smuggled) >= 500)
-        throw new Error(`it answers ${plain}, and ${smuggled} to what is not signed`)
       outcomes.push({ plain, smuggled })
     }
+    const later = outcomes.find(({ plain, smuggled }) => saysLater(plain) || saysLater(smuggled))
+    if (later) throw new Error(`it answers ${later.plain}, and ${later.smuggled} to what is not signed`)
     log.warn({ outcomes }, `${name} ${outcomes.some(({ smuggled }) => smuggled < 300) ? OBEYS : REFUSES}`)
   } finally {
     // What stays belongs to no session, so the walk over them removes it.

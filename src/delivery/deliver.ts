@@ -4,7 +4,7 @@
  */
 import { type VariantKey, variantKey } from '../core/ids.ts'
 import { type Admitted, admit } from './admission.ts'
-import { matchesEtag, namesEtag, requireMatch, variantEtag } from './headers.ts'
+import { matchesEtag, mayNameVariant, namesEtag, requireMatch, variantEtag } from './headers.ts'
 import type { NegotiatedClass } from './negotiate.ts'
 import type { Obtained, Wanted } from './obtain.ts'
 import type { PlannedVariant } from './plan.ts'
@@ -63,6 +63,9 @@ export const createDeliver =
       const etag = variantEtag(key, 0)
       if (namesEtag(ifNoneMatch, etag)) return { ...decided, kind: 'not-modified', etag }
     }
+
+    // A tag of something else is refused without a render.
+    if (ifMatch !== undefined && !mayNameVariant(ifMatch, key)) requireMatch(ifMatch, variantEtag(key, 0))
 
     const spend = () => {
       if (!route.grant.trusted) ports.strangers.spend(route.digest, plan, performance.now())

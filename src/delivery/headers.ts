@@ -84,6 +84,10 @@ const tagHeaders = (digest: Digest, shared: boolean): FlatHeaders =>
 export const variantEtag = (key: VariantKey, generation: number): string =>
   `"${hash('sha256', key, 'base64url').slice(0, 22)}.${generation}"`
 
+/** Whether `If-Match` may mean an encode of this variant; which one there is only its bytes tell. */
+export const mayNameVariant = (ifMatch: string, key: VariantKey): boolean =>
+  ifMatch.trim() === '*' || ifMatch.includes(variantEtag(key, 0).slice(0, -'0"'.length))
+
 export const originalEtag = (digest: Digest): string => `"${digest}"`
 
 /** RFC 9110 §13.1.2 against a representation that exists: weak comparison against a list, or `*` for whatever is there. */

@@ -1,6 +1,6 @@
 /** What is signed for clients with credentials for a time; the store here is a double that refuses what is not signed. */
-import { createServer } from 'node:http'
-import { S3Client } from '@aws-sdk/client-s3'
+import { createServer, type IncomingMessage } from 'node:http'
+import { S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { openSigner } from '../../src/blobs/s3-signer.ts'
 import { locationOf } from './s3-fixture.ts'
@@ -11,13 +11,18 @@ const found = () => new S3Client({ region: 'eu-1' }).config.credentials
 const none = { put: async () => true, removeAll: async () => undefined }
 const log = { info: () => undefined, warn: () => undefined }
 
-/** @param smuggled what it answers to a put with a header that is not signed; may be changed. */
-const startStrict = async (smuggled: number) => {
+/**
+ * @param smuggled what it answers to a put with a header that is not signed; may be changed.
+ * @param locked what it answers to a put whose signature forbids such headers, by signing them empty.
+ */
+const startStrict = async (smuggled: number, locked?: number) => {
   const state = { smuggled }
+  const statusOf = ({ url = '', headers }: IncomingMessage): number => {
+    if (locked !== undefined && decodeURIComponent(url).includes('x-amz-copy-source')) return locked
+    return 'x-amz-copy-source' in headers ? state.smuggled : 200
+  }
   const server = createServer((asked, answer) => {
-    asked
-      .resume()
-      .once('end', () => answer.writeHead('x-amz-copy-source' in asked.headers ? state.smuggled : 200).end())
+    asked.resume().once('end', () => answer.writeHead(statusOf(asked)).end())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
@@ -65,6 +70,29 @@ describe('a signer for clients', () => {
   it.each([200, 204])('is none where the store answers %i to what is not signed', async (status) => {
     await using store = await startStrict(status)
     expect(await openSigner({ ...location, endpoint: store.url }, found(), none, log)).toBeUndefined()
+  })
+
+  it.each([500, 501])(
+    'takes the plain signature where the store answers %i to the one that forbids',
+    async (status) => {
+      await using store = await startStrict(403, status)
+      const signer = await openSigner({ ...location, endpoint: store.url }, found(), none, log)
+      expect((await signer?.sign('p/sessions/x', 5, undefined, 60))?.url).toContain('X-Amz-Signature')
+    },
+  )
+
+  it.each([429, 408, 503])('takes %i to what is not signed for no refusal', async (status) => {
+    await using store = await startStrict(status)
+    const signer = await openSigner({ ...location, endpoint: store.url }, found(), none, log)
+    await expect(signer?.sign('p/sessions/x', 5, undefined, 60)).rejects.toMatchObject({ kind: 'busy' })
+  })
+
+  it('is none where the store refuses the origin itself, for good', async () => {
+    await using store = await startStrict(403)
+    const $metadata = { httpStatusCode: 403 }
+    const refused = new S3ServiceException({ name: 'AccessDenied', $fault: 'client', $metadata })
+    const shut = { ...none, put: () => Promise.reject(refused) }
+    expect(await openSigner({ ...location, endpoint: store.url }, found(), shut, log)).toBeUndefined()
   })
 
   it.each([

@@ -11,10 +11,12 @@ it('makes what is there humbler, never less humble, and passes over what has end
   const { pid } = child
   if (pid === undefined) throw new Error('no sleep')
   try {
+    // The tests themselves may run humbler.
+    const niceness = Math.max(5, getPriority())
     setNiceness(5, [ENDED, pid])
-    expect(getPriority(pid)).toBe(5)
+    expect(getPriority(pid)).toBe(niceness)
     setNiceness(1, [pid])
-    expect(getPriority(pid)).toBe(5)
+    expect(getPriority(pid)).toBe(niceness)
   } finally {
     child.kill('SIGKILL')
   }

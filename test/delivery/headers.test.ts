@@ -6,6 +6,7 @@ import {
   cacheControl,
   lifetimeHeaders,
   matchesEtag,
+  mayNameVariant,
   requireMatch,
   validatorHeaders,
   variantEtag,
@@ -59,6 +60,14 @@ describe('what CDNs are told', () => {
 })
 
 describe('ETag', () => {
+  it('of any encode of a variant may be meant by If-Match, and of no other', () => {
+    const later = variantEtag(key, 7)
+    for (const ifMatch of ['*', later, `"a", ${later}`, variantEtag(key, 0)])
+      expect(mayNameVariant(ifMatch, key)).toBe(true)
+    const other = variantEtag(variantKey(digest, 'r1-other'), 0)
+    for (const ifMatch of ['"a"', other, `${other}, "b"`, '']) expect(mayNameVariant(ifMatch, key)).toBe(false)
+  })
+
   it('differs by key and by generation, and is strong', () => {
     const etags = [variantEtag(key, 0), variantEtag(key, 1), variantEtag(variantKey(digest, 'r1-other'), 0)]
     expect(new Set(etags).size).toBe(3)
