@@ -48,10 +48,9 @@ export const contention: Part = async ({ quick, log }) => {
   let used = 0
   for (const { name, ...shape } of SHAPES) {
     log(name)
-    const renders: number[] = []
     const source = { kind: 'repeat', request: negotiated.text } as const
     const hot = (port = origin.port): Promise<LoadResult> => load(hotGenerator, { port, source, seconds, ...shape })
-    const loaded = async (port = origin.port): Promise<LoadResult> => {
+    const loaded = async (port = origin.port): Promise<LoadResult & { readonly renders: number }> => {
       const requests = variants.slice(used)
       if (requests.length === 0) throw new Error(`all ${variants.length} variants are made: no cold load is left`)
       const cold = load(coldGenerator, {
@@ -64,12 +63,13 @@ export const contention: Part = async ({ quick, log }) => {
       const result = await hot(port)
       const { answered, perSecond } = await cold
       used += answered
-      renders.push(perSecond)
-      return result
+      return { ...result, renders: perSecond }
     }
     await hot()
     await hot(barePort)
-    const sides = [() => loaded(), () => hot(), () => loaded(barePort), () => hot(barePort)]
+    // Nothing renders while a server is idle: the zero is only to be of one kind with the others.
+    const idle = async (port: number) => ({ ...(await hot(port)), renders: 0 })
+    const sides = [() => loaded(), () => idle(origin.port), () => loaded(barePort), () => idle(barePort)]
     const [ours = [], reference = [], bareLoaded = [], bareIdle = []] = await takeTurns(rounds, sides)
     const row = rowsAbout({ ours, reference }, `${name}: `)
     const bareRow = rowsAbout(
@@ -81,7 +81,7 @@ export const contention: Part = async ({ quick, log }) => {
       row('p50', 'ms', ({ p50 }) => p50),
       row('requests', '/s', ({ perSecond }) => perSecond),
       bareRow('p99', 'ms', ({ p99 }) => p99, { note: 'bare `node:http`, not Oriel' }),
-      plainRow({ what: `${name}: renders meanwhile`, unit: '/s', ours: renders }),
+      plainRow({ what: `${name}: renders meanwhile`, unit: '/s', ours: ours.map(({ renders }) => renders) }),
     )
   }
   return [

@@ -13,7 +13,7 @@ import type { ByteRange, OriginalLister, OriginalStore, Staged, StoredOriginal }
 export interface DiskOriginals extends OriginalStore, OriginalLister, AsyncDisposable {
   /** Moves a file of the same file system under its digest, which the caller has made sure of; durable when it resolves. */
   publish(path: string, digest: Digest): Promise<void>
-  readonly stats: { readonly threads: Readonly<DiskThreadsStats> }
+  readonly stats: { readonly threads: DiskThreadsStats }
 }
 
 /**
@@ -45,11 +45,7 @@ export const openDiskOriginals = async (folder: string): Promise<DiskOriginals> 
     remove: (digest) => rm(pathOf(digest), { force: true }),
     list: () => listOriginals(root),
     publish,
-    stats: {
-      get threads() {
-        return threads.stats
-      },
-    },
+    stats: { threads: threads.stats },
     [Symbol.asyncDispose]: () => threads[Symbol.asyncDispose](),
   }
 }

@@ -25,8 +25,7 @@ export interface DiskThreadsStats {
 }
 
 export interface DiskThreads extends AsyncDisposable {
-  /** A copy. */
-  readonly stats: Readonly<DiskThreadsStats>
+  readonly stats: DiskThreadsStats
   /**
    * A new file, durable under its name when this resolves. @returns the slab, which is lost meanwhile, and for good on an error; the
    * caller then removes what is at `path`.
@@ -93,26 +92,37 @@ const startThread = ({ answered, died }: ThreadEvents): Thread => {
 export const createDiskThreads = (limit = THREADS): DiskThreads => {
   const threads = new Set<Thread>()
   const line: Waiting[] = []
-  const settled = { done: 0, failed: 0 }
   let closing: (() => void) | undefined
-  const running = (): number => [...threads].filter(({ ahead }) => ahead > 0).length
+  const stats = {
+    get running() {
+      return [...threads].filter(({ ahead }) => ahead > 0).length
+    },
+    get waiting() {
+      return line.length
+    },
+    done: 0,
+    failed: 0,
+  }
+  const closeIfDone = (): void => {
+    if (closing && stats.running === 0) closing()
+  }
 
   const events: ThreadEvents = {
     answered: (calls, replies) => {
       giveNext()
       for (const [i, reply] of replies.entries()) {
-        settled[reply.kind] += 1
+        stats[reply.kind] += 1
         if (reply.kind === 'done') calls[i]?.resolve(reply.slab)
         else calls[i]?.reject(Object.assign(new Error(reply.message), { code: reply.code }))
       }
-      if (closing && running() === 0) closing()
+      closeIfDone()
     },
     died: (thread, calls, cause) => {
       threads.delete(thread)
       const error = new AppError('internal', 'a thread that writes originals died', { cause })
       for (const { reject } of calls) reject(error)
       giveNext()
-      if (closing && running() === 0) closing()
+      closeIfDone()
     },
   }
 
@@ -141,16 +151,14 @@ export const createDiskThreads = (limit = THREADS): DiskThreads => {
     })
 
   return {
-    get stats() {
-      return { running: running(), waiting: line.length, ...settled }
-    },
+    stats,
     store: async (file) => {
       const given = await run({ kind: 'store', ...file })
       return given ? Buffer.from(given.buffer, given.byteOffset, given.byteLength) : Buffer.alloc(0)
     },
     move: async (path, to) => void (await run({ kind: 'move', path, to })),
     [Symbol.asyncDispose]: async () => {
-      if (running() > 0) await new Promise<void>((resolve) => (closing = resolve))
+      if (stats.running > 0) await new Promise<void>((resolve) => (closing = resolve))
       await Promise.all([...threads].map((thread) => thread.end()))
     },
   }

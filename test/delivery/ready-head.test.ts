@@ -22,12 +22,17 @@ afterAll(() => {
   for (const close of open) close()
 })
 
-/** Everything that a server with this listener sends to each of `requests`, until it closes or has said nothing for a moment. */
-const exchange = async (listener: RequestListener, requests: readonly string[]): Promise<string[]> => {
+/** A server with this listener, until the tests end. @returns its port. */
+const serve = async (listener: RequestListener): Promise<number> => {
   const server = createServer({ keepAliveTimeout: 65_000 }, listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   open.push(() => server.close().closeAllConnections())
-  const { port } = server.address() as AddressInfo
+  return (server.address() as AddressInfo).port
+}
+
+/** Everything that a server with this listener sends to each of `requests`, until it closes or has said nothing for a moment. */
+const exchange = async (listener: RequestListener, requests: readonly string[]): Promise<string[]> => {
+  const port = await serve(listener)
   const answers: string[] = []
   for (const request of requests) answers.push(await ask(port, request))
   return answers
@@ -99,14 +104,11 @@ describe('a ready head', () => {
   it('has the date of its second, and of the next in the next', async () => {
     const dates: string[] = []
     const listener: RequestListener = (_, response) => sendReady(response, unchanged, [], undefined, Date.now())
-    const times = [0, 0, 1_100, 0]
-    const server = createServer(listener)
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    open.push(() => server.close().closeAllConnections())
-    for (const ms of times) {
+    const port = await serve(listener)
+    for (const ms of [0, 0, 1_100, 0]) {
       await new Promise((resolve) => setTimeout(resolve, ms))
       const before = Date.now()
-      const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      const answer = await fetch(`http://127.0.0.1:${port}/`)
       const date = answer.headers.get('date') ?? ''
       dates.push(date)
       // To the second, and node's own clock of dates may be one behind.
